@@ -1,0 +1,33 @@
+/* hist: log-linear histogram of 64-bit values: 8 steps in each power of two, so a value is known to
+ * within 12.5 %. Cells of one worker; others read and merge without a lock. */
+#ifndef SP_BASE_HIST_H
+#define SP_BASE_HIST_H
+
+#include <stdint.h>
+
+#include "base/cell.h"
+
+enum { SP_HIST_SUB = 8, SP_HIST_POWERS = 40, SP_HIST_BUCKETS = SP_HIST_SUB * SP_HIST_POWERS };
+
+/* 2^43 is the largest value told apart (2.4 h in nanoseconds); larger ones count in the last bucket. The
+ * buckets are allocated on the first value: an unused histogram costs three words. */
+struct sp_hist {
+    sp_cell *buckets; /* SP_HIST_BUCKETS, or NULL */
+    sp_cell count;
+    sp_cell sum;
+};
+
+void sp_hist_init(struct sp_hist *h);
+void sp_hist_deinit(struct sp_hist *h);
+/* Out of memory loses the value from the buckets, never from count and sum. */
+void sp_hist_add(struct sp_hist *h, uint64_t value);
+/* Add `from` (another worker's, being written) into `into` (ours). */
+void sp_hist_merge(struct sp_hist *into, const struct sp_hist *from);
+/* The upper bound of the bucket that holds the permille-th value; 0 when empty. */
+uint64_t sp_hist_quantile(const struct sp_hist *h, uint32_t permille);
+/* How many values are <= bound, counting whole buckets whose upper bound is <= bound. */
+uint64_t sp_hist_count_upto(const struct sp_hist *h, uint64_t bound);
+uint32_t sp_hist_bucket_of(uint64_t value);
+uint64_t sp_hist_bucket_top(uint32_t bucket);
+
+#endif
