@@ -1,0 +1,34 @@
+/* pump: one direction of a raw byte relay between two socks, done inside io by the cheapest way: small
+ * reads are copied (recv, send at once), and when reads fill the buffer bytes go socket -> pipe -> socket
+ * by splice without entering the process; back to copying when the flow thins out. Pipes belong to the
+ * loop and are lent only while bytes flow, so an idle connection holds none.
+ *
+ * While a pump runs it owns the reading of `from` and the writing of `to`; at most one each. Both
+ * socks' other callbacks stay with their owners; on_bytes of `from` and on_room of `to` are not called. */
+#ifndef SP_IO_PUMP_H
+#define SP_IO_PUMP_H
+
+#include "io/sock.h"
+
+struct sp_pump {
+    struct sp_sock *from, *to;
+    /* `bytes` more have reached `to`'s socket. */
+    void (*on_moved)(struct sp_pump *pump, uint64_t bytes);
+    /* Source ended (SP_E_CLOSED, everything delivered) or either side broke. The pump is stopped. */
+    void (*on_done)(struct sp_pump *pump, sp_err err);
+    struct sp_slab *held; /* bytes that `to` could not take yet */
+    uint32_t held_at;
+    uint32_t piped;       /* bytes inside the pipe */
+    int pipe[2];          /* -1 when none is lent */
+    uint8_t mode;         /* copy or splice */
+    uint8_t full_reads;   /* in a row: decides the mode */
+    bool running;
+};
+
+sp_err sp_pump_start(struct sp_pump *pump, struct sp_sock *from, struct sp_sock *to) SP_MUST_USE;
+/* Stops reading; false while bytes are still inside (on_done(SP_E_CANCELLED) when they are out). */
+bool sp_pump_stop(struct sp_pump *pump);
+/* Drop what is inside; for closing. */
+void sp_pump_cancel(struct sp_pump *pump);
+
+#endif
