@@ -5,6 +5,7 @@
 #define SP_BASE_ERR_H
 
 #include <stdint.h>
+#include <sys/types.h>
 
 typedef int32_t sp_err;
 
