@@ -20,11 +20,12 @@ struct sp_buf {
 };
 
 void sp_buf_init(struct sp_buf *b, size_t limit);
-/* On storage of the caller; too small a one makes it `failed`. */
+/* On storage of the caller; too small a one makes it `failed`. The last byte is kept for the NUL that
+ * printf puts behind the text, so `bytes` is at least 1 and the text one shorter. */
 void sp_buf_init_fixed(struct sp_buf *b, void *storage, size_t bytes);
 void sp_buf_deinit(struct sp_buf *b);
-void sp_buf_reset(struct sp_buf *b);
-/* At least `bytes` free behind len; NULL (and failed) when out. */
+void sp_buf_reset(struct sp_buf *b); /* empty and not failed; memory kept */
+/* At least `bytes` free behind len, for the caller to fill and add to len; NULL (and failed) when out. */
 char *sp_buf_room(struct sp_buf *b, size_t bytes);
 
 void sp_buf_add(struct sp_buf *b, const void *bytes, size_t len);
@@ -33,10 +34,12 @@ void sp_buf_add_c(struct sp_buf *b, const char *cstr);
 void sp_buf_add_char(struct sp_buf *b, char c);
 void sp_buf_add_u64(struct sp_buf *b, uint64_t v);
 void sp_buf_add_i64(struct sp_buf *b, int64_t v);
+/* Lower case, at least `digits` (1 to 16) of them. */
 void sp_buf_add_hex(struct sp_buf *b, uint64_t v, int digits);
 void sp_buf_printf(struct sp_buf *b, const char *fmt, ...) SP_PRINTF(2, 3);
 /* A JSON string with its quotes; bytes that are not UTF-8 become U+FFFD. */
 void sp_buf_add_json(struct sp_buf *b, sp_str s);
+/* Borrowed until the next append. What a failed buf holds is whole appends, cut at the one that failed. */
 sp_str sp_buf_str(const struct sp_buf *b);
 
 #endif

@@ -4,6 +4,7 @@
 #ifndef SP_BASE_ERR_H
 #define SP_BASE_ERR_H
 
+#include <stddef.h> /* offsetof, for SP_CONTAINER */
 #include <stdint.h>
 #include <sys/types.h>
 
@@ -40,7 +41,8 @@ const char *sp_err_str(sp_err err);
 
 /* Wrong code, as against wrong input: says where, and ends the process. Stays on in release builds. */
 _Noreturn void sp_assert_failed(const char *what, const char *file, int line, const char *func);
-#define SP_ASSERT(expr) ((void)(SP_LIKELY(expr) || (sp_assert_failed(#expr, __FILE__, __LINE__, __func__), 0)))
+#define SP_ASSERT(expr) \
+    ((void)(SP_LIKELY(expr) || (sp_assert_failed(#expr, __FILE__, __LINE__, __func__), 0)))
 
 #define SP_COUNTOF(array) (sizeof(array) / sizeof((array)[0]))
 #define SP_CONTAINER(ptr, type, field) ((type *)((char *)(ptr) - offsetof(type, field)))

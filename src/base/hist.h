@@ -9,10 +9,14 @@
 
 enum { SP_HIST_SUB = 8, SP_HIST_POWERS = 40, SP_HIST_BUCKETS = SP_HIST_SUB * SP_HIST_POWERS };
 
-/* 2^43 is the largest value told apart (2.4 h in nanoseconds); larger ones count in the last bucket. The
- * buckets are allocated on the first value: an unused histogram costs three words. */
+/* The largest value told apart (73 minutes in nanoseconds); larger ones count in the last bucket, whose
+ * top is UINT64_MAX. */
+#define SP_HIST_LARGEST ((UINT64_C(1) << 42) - 1)
+
+/* The buckets are allocated on the first value: an unused histogram costs three words. Only the owner adds
+ * and deinits; everything else any thread may do meanwhile. */
 struct sp_hist {
-    sp_cell *buckets; /* SP_HIST_BUCKETS, or NULL */
+    sp_cell *buckets; /* SP_HIST_BUCKETS, or NULL; published by a release store */
     sp_cell count;
     sp_cell sum;
 };
@@ -23,9 +27,9 @@ void sp_hist_deinit(struct sp_hist *h);
 void sp_hist_add(struct sp_hist *h, uint64_t value);
 /* Add `from` (another worker's, being written) into `into` (ours). */
 void sp_hist_merge(struct sp_hist *into, const struct sp_hist *from);
-/* The upper bound of the bucket that holds the permille-th value; 0 when empty. */
+/* The upper bound of the bucket that holds the permille-th value, at most SP_HIST_LARGEST; 0 when empty. */
 uint64_t sp_hist_quantile(const struct sp_hist *h, uint32_t permille);
-/* How many values are <= bound, counting whole buckets whose upper bound is <= bound. */
+/* How many values are <= bound, counting whole buckets whose upper bound is <= bound. All at UINT64_MAX. */
 uint64_t sp_hist_count_upto(const struct sp_hist *h, uint64_t bound);
 uint32_t sp_hist_bucket_of(uint64_t value);
 uint64_t sp_hist_bucket_top(uint32_t bucket);

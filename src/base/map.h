@@ -30,11 +30,12 @@ void sp_map_init(struct sp_map *m, uint64_t seed);
 void sp_map_deinit(struct sp_map *m);
 /* NULL when absent. */
 void *sp_map_get(const struct sp_map *m, sp_str key);
-/* Replaces. `ret_old` may be NULL. SP_E_NOMEM leaves the map as it was. */
+/* Replaces. `value` is never NULL; `ret_old` may be. SP_E_NOMEM leaves the map as it was. */
 sp_err sp_map_put(struct sp_map *m, sp_str key, void *value, void **ret_old) SP_MUST_USE;
 /* The removed value or NULL. */
 void *sp_map_remove(struct sp_map *m, sp_str key);
-/* Iterate: start with *at = 0; false at the end. The map must not change meanwhile. */
+/* Iterate: start with *at = 0; false at the end. The map must not change meanwhile. Either ret_ may be
+ * NULL. */
 bool sp_map_next(const struct sp_map *m, size_t *at, sp_str *ret_key, void **ret_value);
 
 /* The same with 64-bit keys, denser slots: ids of calls under way. */
@@ -47,12 +48,17 @@ struct sp_idmap {
     struct sp_idmap_slot *slots; /* NULL while empty for the first time */
     uint32_t cap;                /* 0 or a power of two */
     uint32_t len;
+    uint64_t seed;
 };
 
 void sp_idmap_init(struct sp_idmap *m);
+/* For keys that a peer chooses: the seed is unknown to it. */
+void sp_idmap_init_seed(struct sp_idmap *m, uint64_t seed);
 void sp_idmap_deinit(struct sp_idmap *m);
+/* Gives the slots back when the map is empty: for a connection that goes idle. */
+void sp_idmap_trim(struct sp_idmap *m);
 void *sp_idmap_get(const struct sp_idmap *m, uint64_t key);
-/* The key must not be in. Shifts back on removal, so there are no tombstones. */
+/* The key must not be in, `value` not NULL: both are asserted. Removal shifts back: no tombstones. */
 sp_err sp_idmap_put(struct sp_idmap *m, uint64_t key, void *value) SP_MUST_USE;
 void *sp_idmap_remove(struct sp_idmap *m, uint64_t key);
 bool sp_idmap_next(const struct sp_idmap *m, uint32_t *at, uint64_t *ret_key, void **ret_value);

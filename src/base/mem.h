@@ -10,7 +10,8 @@
 
 #include "base/err.h"
 
-/* NULL when memory is out (or the n-th allocation was told to fail). `zalloc` gives zeroed bytes. */
+/* NULL when memory is out (or the n-th allocation was told to fail). Aligned to 16. `zalloc` gives zeroed
+ * bytes. 0 bytes give a block too. */
 void *sp_mem_alloc(size_t bytes) SP_MUST_USE;
 void *sp_mem_zalloc(size_t bytes) SP_MUST_USE;
 /* Grow or shrink; on failure the old block stays as it was. */
@@ -18,7 +19,7 @@ void *sp_mem_realloc(void *ptr, size_t bytes) SP_MUST_USE;
 /* NULL is fine. */
 void sp_mem_free(void *ptr);
 
-/* Bytes asked for and not yet freed, over all threads. */
+/* Bytes out and not yet freed, over all threads, as malloc rounds them. */
 uint64_t sp_mem_used_bytes(void);
 /* Blocks alive; a test compares before and after to find leaks. */
 uint64_t sp_mem_live_blocks(void);

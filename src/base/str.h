@@ -80,5 +80,7 @@ uint64_t sp_str_hash_seed(sp_str s, uint64_t seed);
 
 /* True when the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool sp_str_is_utf8(sp_str s);
+/* Bytes in the well-formed sequence that `s` starts with: 1 to 4; 0 when it is malformed or s is empty. */
+size_t sp_str_utf8_at(sp_str s);
 
 #endif
