@@ -7,8 +7,8 @@ import os
 import re
 
 FENCE = re.compile(r'^(```|~~~)')
-TOP_FOLDERS = ('src/', 'tests/', 'docs/', 'tools/', 'fuzz/', 'bench/', 'examples/', 'proto/', 'packaging/', 'web/',
-               'include/')
+TOP_FOLDERS = ('src/', 'include/', 'tests/', 'docs/', 'tools/', 'fuzz/', 'bench/', 'examples/', 'proto/',
+               'packaging/', 'web/')
 NOT_YET = 'not yet'
 TALK = 'docs/talk.md'
 TALK_COLUMNS = 4                       # term, what it is here, command, test
@@ -35,7 +35,8 @@ def rule_twins(tree, say):
             if not twin:
                 say(file, 1, 'twin', 'has no English twin')
             elif len(headings(twin)) != len(headings(file)):
-                say(file, 1, 'twin', f'{len(headings(file))} headings; its English twin has {len(headings(twin))}')
+                say(file, 1, 'twin',
+                    f'{len(headings(file))} headings; its English twin has {len(headings(twin))}')
     readme = tree.files.get('README.md')
     if readme and 'README.zh.md' not in tree.files:
         say(readme, 1, 'twin', 'has no Chinese twin README.zh.md')
@@ -96,7 +97,7 @@ def check_named(tree, say, file, at, named, targets, commands, folders):
         path, _, test = (part.strip() for part in named.partition(':'))
         if path not in tree.path_set and path.rstrip('/') not in folders:
             say(file, at, 'talk', f'{path} is not in the tree')
-        elif test and path in tree.files and not re.search(r'\b%s\b' % re.escape(test), tree.files[path].text):
+        elif test and path in tree.files and test not in re.findall(r'\w+', tree.files[path].text):
             say(file, at, 'talk', f'{path} has no {test}')
     elif words[0] == 'make' and len(words) > 1:
         if words[1] not in targets:
