@@ -22,7 +22,9 @@ struct sp_dns_answer {
 
 /* NULL when c-ares cannot start. */
 struct sp_dns *sp_dns_new(struct sp_loop *loop);
-void sp_dns_free(struct sp_dns *dns);
+void sp_dns_free(struct sp_dns *dns); /* queries under way are cancelled */
+/* In place of what /etc/resolv.conf names. */
+sp_err sp_dns_set_servers(struct sp_dns *dns, const sp_addr *servers, uint32_t count) SP_MUST_USE;
 /* on_answer is called once, on the loop, never inside this call; not after cancel. */
 struct sp_dns_query *sp_dns_resolve(struct sp_dns *dns, sp_str name, uint16_t port, enum sp_dns_family family,
                                     void (*on_answer)(void *arg, const struct sp_dns_answer *answer), void *arg) SP_MUST_USE;

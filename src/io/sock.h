@@ -28,6 +28,7 @@
 #include "io/loop.h"
 
 struct sp_sock;
+struct sp_pump;
 
 struct sp_sock_ops {
     /* Only after sp_sock_connect. err != 0: it never opened; the owner closes. */
@@ -47,14 +48,18 @@ struct sp_sock {
     struct sp_loop *loop;
     const struct sp_sock_ops *ops;
     struct sp_slab *into;     /* see sp_sock_read_into; borrowed */
-    struct sp_list link;      /* on the loop's list of closed or starved socks */
+    struct sp_pump *pump_out; /* reads from us while it runs */
+    struct sp_pump *pump_in;  /* writes to us while it runs */
+    struct sp_list link;      /* on one of the loop's lists: changed, late, starved or closed */
     int fd;                   /* in the simulation: the number of an end */
-    uint8_t state;            /* enum in sock_impl.h */
+    uint8_t state;            /* enum sp_sock_state in loop_impl.h */
     uint8_t interest;         /* what the kernel watches for us */
+    int8_t late;              /* an sp_err that the owner is still owed */
     bool reading : 1;
     bool room_wanted : 1;
     bool ended : 1;           /* on_end was called */
     bool read_full : 1;       /* the last read filled its slab: the next gets a large one */
+    bool shut : 1;            /* our direction was ended */
 };
 
 enum sp_sock_flag {
@@ -101,7 +106,9 @@ struct sp_acceptor {
     int fd;
     bool paused;
     bool is_unix;
-    uint32_t batch; /* accepts at most for each event */
+    uint32_t batch; /* accepts at most for each event; 0 = 64 */
+    uint32_t quota;      /* accepts for the next event: grows while connections come in every turn */
+    uint64_t full_turn;  /* the turn in which the quota was last used up */
 };
 
 struct sp_listen_config {
