@@ -30,6 +30,7 @@ test  wrk            wrk
 test  nft            nftables
 test  ip             iproute2
 test  mandoc         mandoc
+test  systemd-analyze systemd
 test  javac          openjdk-17-jdk-headless
 test  mvn            maven
 test  node           nodejs
