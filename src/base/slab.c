@@ -34,6 +34,7 @@ static const uint32_t class_bytes[SP_SLAB_CLASSES] = {
     [SP_SLAB_MEDIUM] = 4096,
     [SP_SLAB_READ] = 16384,
     [SP_SLAB_LARGE] = 65536,
+    [SP_SLAB_HUGE] = 262144,
 };
 
 void sp_slab_pool_init(struct sp_slab_pool *pool, uint32_t keep_bytes, uint64_t limit_bytes)

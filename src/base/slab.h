@@ -24,6 +24,7 @@ enum sp_slab_class {
     SP_SLAB_MEDIUM, /* 4 KiB */
     SP_SLAB_READ,   /* 16 KiB: what a read is given first */
     SP_SLAB_LARGE,  /* 64 KiB: what a read is given when the last one came back full */
+    SP_SLAB_HUGE,   /* 256 KiB: where a head that was cut is put together */
     SP_SLAB_CLASSES
 };
 

@@ -1,0 +1,33 @@
+/* conn_impl: what conn.c and flush.c share: the queue of segments. */
+#ifndef SP_LINK_CONN_IMPL_H
+#define SP_LINK_CONN_IMPL_H
+
+#include "link/conn.h"
+
+enum { SP_SEGS = 10 };
+
+struct sp_seg_block {
+    struct sp_seg_block *next;
+    uint16_t first, count; /* segs[first .. count) wait */
+    struct sp_view segs[SP_SEGS];
+};
+
+/* Send what is queued; at the end of a turn, or when there is room again. */
+void sp_flush_conn(struct sp_conn *conn);
+/* Memory is out and bytes are lost: the owner hears of the end at the end of this turn. */
+void sp_conn_fail_later(struct sp_conn *conn, sp_err err);
+/* Have the link's turn-end hook run. */
+void sp_link_want_turn(struct sp_link *link);
+/* Ask for a flush at the end of this turn. */
+void sp_flush_want(struct sp_conn *conn);
+/* Drop everything queued. */
+void sp_flush_drop(struct sp_conn *conn);
+/* Go on decoding at the end of this turn. */
+void sp_conn_resume_later(struct sp_conn *conn);
+void sp_conn_decode(struct sp_conn *conn);
+/* The link's turn-end hook. */
+void sp_flush_turn_end(struct sp_turn *turn);
+/* What the conn keeps of its input in a big slab moves to one of its size. */
+void sp_conn_settle(struct sp_conn *conn);
+
+#endif

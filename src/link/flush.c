@@ -1,0 +1,334 @@
+/* flush: everything that goes to one connection in one turn leaves in one system call.
+ *
+ * A conn's queue is a chain of small blocks of views; the blocks come from the link's free list, so a busy
+ * connection borrows one for a turn and an idle one has none. Views that lie one behind the other in the same
+ * slab (pipelined frames that were read together and leave together) melt into one.
+ *
+ *   out_first -> [seg seg seg ...] -> [seg ...] <- out_last
+ *                 |slab|ptr|len|
+ *
+ * Heads that we write ourselves go into the link's write slab, which all conns of a turn share: reserve gives
+ * the room, commit turns it into a view. It is retired when full, and at the turn's end it starts anew when
+ * nobody holds it any more.
+ *
+ * The turn's end, in this order: conns that may go on decoding (they may queue more), then one writev each,
+ * then partial input is settled into small slabs. What a full socket leaves behind in a big slab is copied to
+ * blocks of its size, so that a peer that reads slowly pins what it owes and no more.
+ *
+ * Tried and left: flushing at once when only one conn is active saves a list walk (3 ns) and loses the merging
+ * of pipelined answers; MSG_ZEROCOPY pays above 32 KiB a write only and costs an error-queue read each. */
+#include <string.h>
+
+#include "base/mem.h"
+#include "link/conn_impl.h"
+
+enum {
+    IOV_MOST = 64,               /* of one writev: 64 * 16 B on the stack; more segments than that are rare */
+    KEEP_BLOCKS = 256,           /* free blocks kept: 64 KiB */
+    RESUME_ROUNDS = 16,          /* how often the resume list is walked in one turn's end */
+};
+
+sp_err sp_link_init(struct sp_link *link, struct sp_loop *loop)
+{
+    memset(link, 0, sizeof(*link));
+    link->loop = loop;
+    link->turn.on_turn_end = sp_flush_turn_end;
+    sp_list_init(&link->flush);
+    sp_list_init(&link->resume);
+    sp_list_init(&link->settle);
+    return 0;
+}
+
+void sp_link_trim(struct sp_link *link)
+{
+    while (link->free_blocks) {
+        struct sp_seg_block *block = link->free_blocks;
+        link->free_blocks = block->next;
+        sp_mem_free(block);
+    }
+    link->free_block_count = 0;
+    sp_slab_unref(link->write);
+    link->write = NULL;
+}
+
+void sp_link_deinit(struct sp_link *link)
+{
+    SP_ASSERT(sp_list_is_empty(&link->flush) && sp_list_is_empty(&link->resume));
+    sp_loop_turn_cancel(&link->turn);
+    sp_link_trim(link);
+}
+
+void sp_link_want_turn(struct sp_link *link)
+{
+    if (!link->ending)
+        sp_loop_at_turn_end(link->loop, &link->turn);
+}
+
+static struct sp_seg_block *take_block(struct sp_link *link)
+{
+    struct sp_seg_block *block = link->free_blocks;
+    if (block) {
+        link->free_blocks = block->next;
+        link->free_block_count--;
+    } else {
+        block = sp_mem_alloc(sizeof(*block));
+        if (!block)
+            return NULL;
+    }
+    block->next = NULL;
+    block->first = block->count = 0;
+    return block;
+}
+
+static void give_block(struct sp_link *link, struct sp_seg_block *block)
+{
+    if (link->free_block_count >= KEEP_BLOCKS) {
+        sp_mem_free(block);
+        return;
+    }
+    block->next = link->free_blocks;
+    link->free_blocks = block;
+    link->free_block_count++;
+}
+
+void sp_flush_want(struct sp_conn *conn)
+{
+    if (conn->closed || conn->connecting || conn->wait_room || sp_list_is_on(&conn->flush_link))
+        return;
+    sp_list_push(&conn->link->flush, &conn->flush_link);
+    sp_link_want_turn(conn->link);
+}
+
+/* The view right behind the last one, in the same slab? Then the last one grows. */
+static bool melt(struct sp_conn *conn, const struct sp_view *view)
+{
+    struct sp_seg_block *last = conn->out_last;
+    if (!last || last->count == last->first)
+        return false;
+    struct sp_view *tail = &last->segs[last->count - 1];
+    if (tail->slab != view->slab || tail->ptr + tail->len != view->ptr)
+        return false;
+    tail->len += view->len;
+    sp_slab_unref(view->slab); /* the tail's reference serves both */
+    return true;
+}
+
+static bool push(struct sp_conn *conn, const struct sp_view *view)
+{
+    struct sp_seg_block *last = conn->out_last;
+    if (!last || last->count == SP_SEGS) {
+        struct sp_seg_block *block = take_block(conn->link);
+        if (!block)
+            return false;
+        if (last)
+            last->next = block;
+        else
+            conn->out_first = block;
+        conn->out_last = last = block;
+    }
+    last->segs[last->count++] = *view;
+    return true;
+}
+
+/* Append a view whose reference is ours. */
+static void append(struct sp_conn *conn, struct sp_view view)
+{
+    if (!melt(conn, &view) && !push(conn, &view)) {
+        sp_slab_unref(view.slab);
+        sp_conn_fail_later(conn, SP_E_NOMEM);
+        return;
+    }
+    conn->out_bytes += view.len;
+    if (conn->out_bytes > conn->out_mark)
+        conn->above_mark = true;
+    sp_flush_want(conn);
+}
+
+void sp_conn_queue(struct sp_conn *conn, struct sp_view view)
+{
+    if (view.len == 0 || conn->closed) {
+        sp_slab_unref(view.slab);
+        return;
+    }
+    if (view.slab) {
+        append(conn, view);
+        return;
+    }
+    char *room = sp_conn_reserve(conn, view.len);
+    if (!room) {
+        sp_conn_fail_later(conn, SP_E_NOMEM);
+        return;
+    }
+    memcpy(room, view.ptr, view.len);
+    sp_conn_commit(conn, view.len);
+}
+
+char *sp_conn_reserve(struct sp_conn *conn, size_t room)
+{
+    struct sp_link *link = conn->link;
+    struct sp_slab *write = link->write;
+    if (write && write->cap - write->used >= room)
+        return write->bytes + write->used;
+    if (write && write->refs == 1 && write->cap >= room) {
+        write->used = 0;
+        return write->bytes;
+    }
+    sp_slab_unref(write);
+    struct sp_slab_pool *pool = sp_loop_slabs(link->loop);
+    /* 16 KiB hold the heads of a turn; a huge head gets its own. */
+    link->write = room <= 16 * 1024 ? sp_slab_take(pool, SP_SLAB_READ) : sp_slab_take_for(pool, room);
+    return link->write ? link->write->bytes : NULL;
+}
+
+void sp_conn_commit(struct sp_conn *conn, size_t used)
+{
+    struct sp_slab *write = conn->link->write;
+    SP_ASSERT(write && write->cap - write->used >= used);
+    struct sp_view view = { write, write->bytes + write->used, used };
+    write->used += (uint32_t)used;
+    if (used == 0 || conn->closed)
+        return;
+    sp_slab_ref(write);
+    append(conn, view);
+}
+
+/* `sent` bytes of the front have left. */
+static void consume(struct sp_conn *conn, size_t sent)
+{
+    conn->out_bytes -= sent;
+    while (conn->out_first) {
+        struct sp_seg_block *block = conn->out_first;
+        while (block->first < block->count) {
+            struct sp_view *seg = &block->segs[block->first];
+            if (sent < seg->len) {
+                seg->ptr += sent;
+                seg->len -= sent;
+                return;
+            }
+            sent -= seg->len;
+            sp_slab_unref(seg->slab);
+            block->first++;
+        }
+        conn->out_first = block->next;
+        if (!conn->out_first)
+            conn->out_last = NULL;
+        give_block(conn->link, block);
+    }
+}
+
+void sp_flush_drop(struct sp_conn *conn)
+{
+    while (conn->out_first) {
+        struct sp_seg_block *block = conn->out_first;
+        for (uint16_t i = block->first; i < block->count; i++)
+            sp_slab_unref(block->segs[i].slab);
+        conn->out_first = block->next;
+        give_block(conn->link, block);
+    }
+    conn->out_last = NULL;
+    conn->out_bytes = 0;
+    sp_list_remove(&conn->flush_link);
+}
+
+static int gather(const struct sp_conn *conn, struct iovec *iov, size_t *ret_bytes)
+{
+    int count = 0;
+    size_t bytes = 0;
+    for (struct sp_seg_block *block = conn->out_first; block && count < IOV_MOST; block = block->next)
+        for (uint16_t i = block->first; i < block->count && count < IOV_MOST; i++) {
+            iov[count++] = (struct iovec){ (void *)(uintptr_t)block->segs[i].ptr, block->segs[i].len };
+            bytes += block->segs[i].len;
+        }
+    *ret_bytes = bytes;
+    return count;
+}
+
+/* What a full socket leaves behind: small pieces of big slabs move to slabs of their size. */
+static void settle_output(struct sp_conn *conn)
+{
+    struct sp_slab_pool *pool = sp_loop_slabs(conn->link->loop);
+    for (struct sp_seg_block *block = conn->out_first; block; block = block->next)
+        for (uint16_t i = block->first; i < block->count; i++) {
+            struct sp_view *seg = &block->segs[i];
+            if (!seg->slab || seg->len * 4 >= seg->slab->cap)
+                continue;
+            struct sp_slab *small = sp_slab_take_for(pool, seg->len);
+            if (!small || small->cap >= seg->slab->cap) {
+                sp_slab_unref(small);
+                continue;
+            }
+            memcpy(small->bytes, seg->ptr, seg->len);
+            small->used = (uint32_t)seg->len;
+            sp_cell_add(&conn->link->copied_bytes, seg->len);
+            sp_slab_unref(seg->slab);
+            seg->slab = small;
+            seg->ptr = small->bytes;
+        }
+}
+
+static void after_send(struct sp_conn *conn)
+{
+    if (conn->above_mark && conn->out_bytes <= conn->out_mark / 2) {
+        conn->above_mark = false;
+        if (conn->ops->on_drained && !conn->close_flushed)
+            conn->ops->on_drained(conn);
+        if (conn->closed)
+            return;
+    }
+    if (conn->out_bytes)
+        return;
+    if (conn->close_flushed)
+        sp_conn_close(conn, false);
+    else if (conn->fin_queued)
+        sp_sock_shutdown(&conn->sock);
+}
+
+void sp_flush_conn(struct sp_conn *conn)
+{
+    struct iovec iov[IOV_MOST];
+    while (conn->out_bytes) {
+        size_t bytes;
+        int count = gather(conn, iov, &bytes);
+        ssize_t sent = sp_sock_send(&conn->sock, iov, count);
+        if (sent < 0) {
+            sp_flush_drop(conn);
+            if (conn->close_flushed)
+                sp_conn_close(conn, false);
+            return; /* on_end follows and says why */
+        }
+        sp_cell_add(&conn->link->writes, 1);
+        sp_cell_add(&conn->link->bytes_out, (uint64_t)sent);
+        conn->last_ns = sp_loop_now(conn->link->loop);
+        consume(conn, (size_t)sent);
+        if ((size_t)sent < bytes) {
+            conn->wait_room = true;
+            settle_output(conn);
+            break;
+        }
+    }
+    after_send(conn);
+}
+
+void sp_flush_turn_end(struct sp_turn *turn)
+{
+    struct sp_link *link = SP_CONTAINER(turn, struct sp_link, turn);
+    struct sp_list *at;
+    link->ending = true;
+    for (int round = 0; round < RESUME_ROUNDS && !sp_list_is_empty(&link->resume); round++) {
+        struct sp_list batch;
+        sp_list_init(&batch);
+        while ((at = sp_list_pop_first(&link->resume)))
+            sp_list_push(&batch, at);
+        while ((at = sp_list_pop_first(&batch)))
+            sp_conn_decode(SP_CONTAINER(at, struct sp_conn, resume_link));
+    }
+    while ((at = sp_list_pop_first(&link->flush)))
+        sp_flush_conn(SP_CONTAINER(at, struct sp_conn, flush_link));
+    while ((at = sp_list_pop_first(&link->settle)))
+        sp_conn_settle(SP_CONTAINER(at, struct sp_conn, settle_link));
+    if (link->write && link->write->refs == 1)
+        link->write->used = 0;
+    link->ending = false;
+    if (!sp_list_is_empty(&link->resume))
+        sp_loop_at_turn_end(link->loop, turn);
+}
