@@ -1,6 +1,6 @@
 #!/bin/sh
-# Tests of `make install`: into a folder of its own, for two prefixes; what is there, with which mode, and that
-# uninstall leaves nothing. Ends with `N passed, N failed`.
+# Tests of `make install`: into a folder of its own, for two prefixes; what is there, with which mode, and
+# that uninstall leaves nothing. Ends with `N passed, N failed`.
 set -u
 cd "$(dirname "$0")/.."
 
@@ -33,8 +33,7 @@ LIST
 }
 
 same_list() {
-    (cd "$place/root" && find . -type f -o -type l | sed 's|^\.||' | sort | xargs -I{} stat -L -c '%a {}' ./{} \
-        | sed 's|\./||') >"$place/list"
+    (cd "$place/root" && find . -type f -exec stat -c '%a %n' {} + | sed 's|\./|/|' | sort -k2) >"$place/list"
     wanted "$1" | sort -k2 | diff - "$place/list"
 }
 
@@ -43,13 +42,14 @@ installs() {
 }
 
 for prefix in /usr /opt/sampan; do
+    unit=$place/root$prefix/lib/systemd/system/sampan-proxy.service
     rm -rf "$place/root"
     check "install under $prefix" installs "$prefix"
     check "under $prefix are these files with these modes" same_list "$prefix"
     check "the unit calls the program under $prefix" \
-        grep -q "^ExecStart=$prefix/bin/sampan-proxy " "$place/root$prefix/lib/systemd/system/sampan-proxy.service"
+        grep -q "^ExecStart=$prefix/bin/sampan-proxy " "$unit"
     check "no placeholder is left in the unit" \
-        sh -c "! grep @PREFIX@ '$place/root$prefix/lib/systemd/system/sampan-proxy.service'"
+        sh -c "! grep @PREFIX@ '$unit'"
     check "the installed sidecar runs" "$place/root$prefix/bin/sampan-proxy" --version
     check "the installed control program runs" "$place/root$prefix/bin/sampan" --version
     DESTDIR=$place/root PREFIX=$prefix tools/install.sh uninstall >/dev/null
@@ -60,7 +60,8 @@ done
 check "the man page has no fault that mandoc knows" mandoc -T lint -W warning docs/man/sampan-proxy.8
 # The unit as it is installed, but with a program that surely exists, since verify looks for it.
 unit_holds() {
-    sed -e "s|@PREFIX@/bin/sampan-proxy|/bin/true|" packaging/systemd/sampan-proxy.service >"$place/sampan-proxy.service"
+    sed -e 's|@PREFIX@/bin/sampan-proxy|/bin/true|' packaging/systemd/sampan-proxy.service \
+        >"$place/sampan-proxy.service"
     systemd-analyze verify --man=no "$place/sampan-proxy.service"
 }
 check "systemd understands the unit" unit_holds

@@ -69,6 +69,10 @@ def rule_rooms(tree, say):
     known = {path.split('/')[1] for path in tree.paths if path.startswith('src/') and path.count('/') > 1}
     for room in sorted(known - set(rooms)):
         say(tree.files['src/ROOMS'], 1, 'rooms', f'src/{room} is not in src/ROOMS')
+    page = tree.files.get('docs/rooms.md')
+    for room in rooms if page else ():
+        if not re.search(r'^\| %s \|' % room, page.text, re.M):
+            say(page, 1, 'rooms', f'has no row for the room {room}')
     for file in tree.c_files('src/', 'tests/', 'fuzz/'):
         for match in INCLUDE.finditer(file.text):
             line = file.text.count('\n', 0, match.start()) + 1

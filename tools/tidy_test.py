@@ -57,6 +57,7 @@ BAD = [
     ('rooms', 'src/ROOMS', 1, {'src/ROOMS': 'base : io\nio : base\nwire : base\nproxy : base io/loop.h wire\ncmd : *\n'}),
     ('rooms', 'src/ROOMS', 6, {'src/ROOMS': GOOD['src/ROOMS'] + 'What is this\n'}),
     ('rooms', 'src/ROOMS', 1, {'src/attic/a.h': FACE}),
+    ('rooms', 'docs/rooms.md', 1, {'docs/rooms.md': '| base | bytes |\n| io | waits |\n| wire | x |\n| proxy | x |\n'}),
     ('include', 'src/base/thing.c', 10, thing('#include "io/loop.h"\n')),
     ('include', 'src/base/thing.c', 10, thing('#include "loop.h"\n')),
     ('include', 'src/base/thing.c', 10, thing('#include <base/thing.h>\n')),
