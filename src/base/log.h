@@ -30,7 +30,8 @@ static inline bool sp_log_on(const struct sp_log *log, enum sp_log_level level)
 }
 
 void sp_log_set_level(struct sp_log *log, enum sp_log_level level);
-/* "error", "warn", "info", "debug" (and "warning", "trace", "critical", "off" as Envoy spells them; "off" leaves errors on). */
+/* "error", "warn", "info", "debug", and as Envoy spells them "warning", "trace" (debug), "critical" and
+ * "off" (both leave errors on). */
 sp_err sp_log_level_parse(sp_str name, enum sp_log_level *ret_level) SP_MUST_USE;
 const char *sp_log_level_name(enum sp_log_level level);
 

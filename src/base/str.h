@@ -37,9 +37,12 @@ static inline bool sp_str_eq(sp_str a, sp_str b)
     return a.len == b.len && (a.len == 0 || memcmp(a.ptr, b.ptr, a.len) == 0);
 }
 
+/* Without the first `at` bytes / not beyond the first `len`; past the end is the end. */
 static inline sp_str sp_str_from(sp_str s, size_t at)
 {
-    return at >= s.len ? (sp_str){ s.ptr + s.len, 0 } : (sp_str){ s.ptr + at, s.len - at };
+    if (at > s.len)
+        at = s.len;
+    return at ? (sp_str){ s.ptr + at, s.len - at } : s; /* NULL + 0 is undefined */
 }
 
 static inline sp_str sp_str_upto(sp_str s, size_t len)
