@@ -98,24 +98,27 @@ void sp_buf_add_char(struct sp_buf *b, char c)
     sp_buf_add(b, &c, 1);
 }
 
-void sp_buf_add_u64(struct sp_buf *b, uint64_t v)
+static void add_number(struct sp_buf *b, uint64_t v, bool negative)
 {
-    char digits[20];
-    size_t at = sizeof(digits);
+    char text[21];
+    size_t at = sizeof(text);
 
     do
-        digits[--at] = (char)('0' + v % 10);
+        text[--at] = (char)('0' + v % 10);
     while (v /= 10);
-    sp_buf_add(b, digits + at, sizeof(digits) - at);
+    if (negative)
+        text[--at] = '-';
+    sp_buf_add(b, text + at, sizeof(text) - at);
+}
+
+void sp_buf_add_u64(struct sp_buf *b, uint64_t v)
+{
+    add_number(b, v, false);
 }
 
 void sp_buf_add_i64(struct sp_buf *b, int64_t v)
 {
-    if (v < 0 && !sp_buf_room(b, 20)) /* sign and digits go together; 20 hold any */
-        return;
-    if (v < 0)
-        sp_buf_add_char(b, '-');
-    sp_buf_add_u64(b, v < 0 ? 0 - (uint64_t)v : (uint64_t)v);
+    add_number(b, v < 0 ? 0 - (uint64_t)v : (uint64_t)v, v < 0);
 }
 
 void sp_buf_add_hex(struct sp_buf *b, uint64_t v, int digits)

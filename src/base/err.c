@@ -43,6 +43,7 @@ const char *sp_err_str(sp_err err)
 
 _Noreturn void sp_assert_failed(const char *what, const char *file, int line, const char *func)
 {
+    /* tidy: world because the process ends here, and the log's sink may be the very thing that broke. */
     fprintf(stderr, "sampan: assertion failed: %s (%s:%d, %s)\n", what, file, line, func);
     abort();
 }

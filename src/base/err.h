@@ -35,17 +35,19 @@ enum {
 const char *sp_err_str(sp_err err);
 
 #define SP_MUST_USE __attribute__((warn_unused_result))
+/* For a result that cannot matter, with the reason beside it: gcc heeds no cast to void. */
+#define SP_IGNORE(expr) ((void)!(expr))
 #define SP_PRINTF(fmt, args) __attribute__((format(printf, fmt, args)))
 #define SP_LIKELY(x) __builtin_expect(!!(x), 1)
 #define SP_UNLIKELY(x) __builtin_expect(!!(x), 0)
 
 /* Wrong code, as against wrong input: says where, and ends the process. Stays on in release builds. */
 _Noreturn void sp_assert_failed(const char *what, const char *file, int line, const char *func);
-#define SP_ASSERT(expr) \
+#define SP_ASSERT(expr)                                                                                      \
     ((void)(SP_LIKELY(expr) || (sp_assert_failed(#expr, __FILE__, __LINE__, __func__), 0)))
 
 #define SP_COUNTOF(array) (sizeof(array) / sizeof((array)[0]))
-#define SP_CONTAINER(ptr, type, field) ((type *)((char *)(ptr) - offsetof(type, field)))
+#define SP_CONTAINER(ptr, type, field) ((type *)((char *)(ptr)-offsetof(type, field)))
 #define SP_MIN(a, b) ((a) < (b) ? (a) : (b))
 #define SP_MAX(a, b) ((a) > (b) ? (a) : (b))
 

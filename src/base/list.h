@@ -68,12 +68,12 @@ static inline struct sp_list *sp_list_pop_first(struct sp_list *head)
     return link;
 }
 
-#define SP_LIST_FIRST(head, type, field) \
+#define SP_LIST_FIRST(head, type, field)                                                                     \
     (sp_list_is_empty(head) ? NULL : SP_CONTAINER((head)->next, type, field))
 /* The body may remove `it`, nothing else. `it_next` is a scratch link. */
-#define SP_LIST_EACH(head, it, it_next, type, field)                                                      \
-    for (struct sp_list *it_next = (head)->next, *it##_link = it_next;                                    \
-         it##_link != (head) && (it_next = it##_link->next, it = SP_CONTAINER(it##_link, type, field), 1); \
+#define SP_LIST_EACH(head, it, it_next, type, field)                                                         \
+    for (struct sp_list *it_next = (head)->next, *it##_link = it_next;                                       \
+         it##_link != (head) && (it_next = it##_link->next, it = SP_CONTAINER(it##_link, type, field), 1);   \
          it##_link = it_next)
 
 #endif

@@ -28,8 +28,8 @@ static const struct {
     const char *name;
     enum sp_log_level level;
 } spellings[] = {
-    { "error", SP_LOG_ERROR }, { "warn", SP_LOG_WARN },   { "info", SP_LOG_INFO },
-    { "debug", SP_LOG_DEBUG }, { "trace", SP_LOG_DEBUG }, { "warning", SP_LOG_WARN },
+    { "error", SP_LOG_ERROR },    { "warn", SP_LOG_WARN },   { "info", SP_LOG_INFO },
+    { "debug", SP_LOG_DEBUG },    { "trace", SP_LOG_DEBUG }, { "warning", SP_LOG_WARN },
     { "critical", SP_LOG_ERROR }, { "off", SP_LOG_ERROR },
 };
 

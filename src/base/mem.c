@@ -27,13 +27,13 @@
 #include <stdbool.h>
 #include <stdlib.h>
 
-/* Static and mutable, because the heap itself is one for the process and these are its sums. */
+/* tidy: state because the heap itself is one for the process, and this is its sum. */
 static uint64_t used_bytes;
-/* As above. */
+/* tidy: state because the heap is one for the process, as above. */
 static uint64_t live_blocks;
 
-/* Static and mutable, because a failure must reach allocations far below the test that wants it, through
- * functions that take no allocator; by thread, so that no other test or worker is hit. */
+/* tidy: state because a failure must reach allocations far below the test that wants it, through functions
+ * that take no allocator; by thread, so that no other test or worker is hit. */
 static _Thread_local struct {
     uint64_t made;    /* allocations since the last sp_mem_fail_at */
     uint64_t fail_in; /* 1 = the next one fails; 0 = none */

@@ -9,12 +9,13 @@
  *     | free[0] |-> 512 -> 512      |  conn ──ref──> slab <──ref── view of the head
  *     | free[1] |-> 4K              |                  ^
  *     | free[2] |-> 16K -> 16K      |                  └──ref── queue of the other conn
- *     | free[3] |                   +----------------------------+
+ *     | ...     |                   +----------------------------+
  *     +---------+  take ->   <- give (at the last unref)
  *
- * Four sizes. A read starts with 16 KiB (what a socket holds of a usual answer), takes 64 KiB when the
+ * Five sizes. A read starts with 16 KiB (what a socket holds of a usual answer), takes 64 KiB when the
  * last read came back full (a bulk body: fewer system calls); 512 B and 4 KiB are for what we write
- * ourselves and for remainders moved out of a slab that is nearly empty, so that a slow peer pins little.
+ * ourselves and for remainders moved out of a slab that is nearly empty, so that a slow peer pins little;
+ * 256 KiB is where a large head that came in pieces is put together.
  *
  * Free lists are last in, first out: the slab given back last is the one still in cache. What waits in
  * them is bounded by keep_bytes; beyond it a slab goes back to the heap at once, and a worker that goes
@@ -30,11 +31,8 @@
 #include "base/poison.h"
 
 static const uint32_t class_bytes[SP_SLAB_CLASSES] = {
-    [SP_SLAB_SMALL] = 512,
-    [SP_SLAB_MEDIUM] = 4096,
-    [SP_SLAB_READ] = 16384,
-    [SP_SLAB_LARGE] = 65536,
-    [SP_SLAB_HUGE] = 262144,
+    [SP_SLAB_SMALL] = 512,   [SP_SLAB_MEDIUM] = 4096, [SP_SLAB_READ] = 16384,
+    [SP_SLAB_LARGE] = 65536, [SP_SLAB_HUGE] = 262144,
 };
 
 void sp_slab_pool_init(struct sp_slab_pool *pool, uint32_t keep_bytes, uint64_t limit_bytes)
