@@ -137,6 +137,7 @@ FINE = [
     ('an explained length', thing('/* long because it is a switch over a grammar */\n' + LONG)),
     ('an explained width', thing('/* wide because the kernel lays it out so */\nstruct sp_wide {\n'
                                  + '    int a;\n' * 25 + '};\n')),
+    ('a struct of cells alone', thing('struct sp_cells {\n    sp_cell a, b, c' + ', d' * 30 + ';\n};\n')),
     ('a const table', thing('static const char *const names[] = { "a", "b" };\n')),
     ('a function that is declared', thing('static int later(void);\nextern int sp_g(void);\n')),
     ('a struct that is declared', thing('struct sp_later;\nstatic void f(struct sp_later *l);\n')),
