@@ -1,0 +1,94 @@
+"""The rows that are measured: what load, on which mode of a proxy, and the figure to hold.
+
+A row's `kind` names the function of runs.py that makes one run of it; `mode` the section of a proxy's
+definition; `seconds` what one run costs in all, for the estimate. `floor` is the proxy whose figure of the
+same round divides the others'. A goal is (what is summed up, at most), for our own sidecar.
+"""
+
+LATENCY_HTTP = ['--proto', 'http1', '--conns', '32', '--path', '/128', '--rate', '2000']
+LATENCY_BOLT = ['--proto', 'bolt', '--conns', '32', '--depth', '64', '--size', '1024', '--rate', '2000']
+LATENCY_GOALS = [('ratio_p50', 1.08), ('ratio_p99', 1.08)]
+
+ROWS = {
+    'http1_128': dict(
+        title='HTTP/1.1, 128 bytes, 64 connections, closed loop: CPU of the proxy for each request',
+        kind='wrk', mode='http1', path='/128', conns=64, secs=2, seconds=3.1, floor='relay',
+        goals=[('ratio', 1.15)]),
+    'http1_4k': dict(
+        title='HTTP/1.1, 4 KiB, 64 connections, closed loop: CPU of the proxy for each request',
+        kind='wrk', mode='http1', path='/4096', conns=64, secs=2, seconds=3.1, floor='relay',
+        goals=[('ratio', 1.15)]),
+    'h2': dict(
+        title='h2c to h2c, 16 connections of 32 streams: CPU of the proxy for each request',
+        kind='h2load', mode='h2', path='/128', conns=16, streams=32, secs=2, seconds=4.2, floor='relay',
+        goals=[('ratio', 2.5)]),
+    'bolt': dict(
+        title='Bolt v1, 1 KiB, 16 connections with 8 requests under way: CPU of the proxy for each request',
+        kind='load', mode='bolt', secs=2, seconds=2.9, floor='relay',
+        args=['--proto', 'bolt', '--conns', '16', '--depth', '8', '--size', '1024'],
+        goals=[('ratio', 2.0)]),
+    'tcp': dict(                # the goal: 0.35 s/GiB where splice costs 0.31
+        title='plain TCP, 8 connections reading: CPU seconds of the proxy for each GiB',
+        kind='load', mode='tcp', secs=1.5, seconds=2.4, floor='relay-splice',
+        args=['--proto', 'tcp', '--conns', '8'],
+        goals=[('ratio', 1.13)]),
+    'lat_http1': dict(
+        title='HTTP/1.1, 2,000 requests a second over 32 connections: added latency',
+        kind='load', mode='http1', secs=3, seconds=3.9, floor='relay', direct=True,
+        args=LATENCY_HTTP, goals=LATENCY_GOALS),
+    'lat_bolt': dict(
+        title='Bolt v1, 1 KiB, 2,000 requests a second over 32 connections: added latency',
+        kind='load', mode='bolt', secs=3, seconds=3.9, floor='relay', direct=True,
+        args=LATENCY_BOLT, goals=LATENCY_GOALS),
+    'two_hops': dict(
+        title='Bolt v1, 1 KiB, 2,000 requests a second, two proxies of a kind in a row: added latency',
+        kind='load', mode='bolt', secs=3, seconds=3.9, floor='relay', direct=True, hops=2,
+        args=LATENCY_BOLT, goals=LATENCY_GOALS + [('pss_kib_each', 3 * 1024)],
+        proxies=['relay', 'envoy', 'mosn', 'sampan']),
+    'mem': dict(
+        title='memory: idle, and with held HTTP/1.1 connections',
+        kind='mem', mode='http1', seconds=7, rounds=2, floor='relay',
+        goals=[('pss_idle', 3 * 1024), ('kib_per_conn', 0.5)]),
+    'mem_bolt': dict(
+        title='memory: idle, and with held Bolt connections',
+        kind='mem', mode='bolt', seconds=7, rounds=2, floor='relay',
+        goals=[('pss_idle', 3 * 1024)]),
+    'start': dict(
+        title='start: from exec to the first good answer',
+        kind='start', mode='http1', seconds=0.3, floor='relay', goals=[('ready_ms', 10)]),
+    'syscalls': dict(
+        title='system calls for each request: HTTP/1.1, 128 bytes, 64 connections, closed loop, traced',
+        kind='syscalls', mode='http1', secs=2, seconds=3.6, rounds=2, floor='relay',
+        args=['--proto', 'http1', '--conns', '64', '--path', '/128'],
+        goals=[('calls', 4.2), ('eagain', 0.0)]),
+    'reload': dict(
+        title='hot upgrade under HTTP/1.1, 2,000 requests a second over 32 keep-alive connections',
+        kind='reload', mode='http1', secs=8, seconds=11, rounds=2, args=LATENCY_HTTP,
+        goals=[('failed', 0), ('closes', 0)]),
+    'reload_bolt': dict(
+        title='hot upgrade under Bolt, 2,000 requests a second over 32 connections',
+        kind='reload', mode='bolt', secs=8, seconds=11, rounds=2, args=LATENCY_BOLT,
+        goals=[('failed', 0), ('closes', 0)]),
+}
+
+SETS = {
+    'sidecar': ['http1_128', 'http1_4k', 'bolt', 'tcp', 'lat_http1', 'lat_bolt', 'two_hops',
+                'mem', 'mem_bolt', 'start', 'syscalls'],
+    'upgrade': ['reload', 'reload_bolt'],
+    'identity': ['h2'],
+}
+
+PROXIES = ['relay', 'relay-splice', 'sampan', 'nginx', 'haproxy', 'haproxy-splice', 'nghttpx', 'envoy',
+           'mosn']
+
+
+def chosen(words):
+    """The names of rows behind a list of names and sets."""
+    names = []
+    for word in words:
+        for name in SETS.get(word, [word]):
+            if name not in ROWS:
+                raise SystemExit(f'measure: no row and no set is called {name}; `measure.py list` names them')
+            if name not in names:
+                names.append(name)
+    return names
