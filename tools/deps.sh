@@ -20,6 +20,8 @@ build pkg:           libc6-dev
 build pkg:           libyaml-dev
 build pkg:           libpcre2-dev
 build pkg:           libc-ares-dev
+build pkg:           libxxhash-dev
+build protoc         protobuf-compiler
 unit  pkg:           libcmocka-dev
 fuzz  clang          clang
 fuzz  pkg:           libclang-rt-14-dev
@@ -35,6 +37,7 @@ test  javac          openjdk-17-jdk-headless
 test  mvn            maven
 test  node           nodejs
 test  npm            npm
+test  pkg:           python3-venv
 LIST
 }
 
