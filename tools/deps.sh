@@ -16,6 +16,7 @@ build meson          meson
 build ninja          ninja-build
 build pkg-config     pkg-config
 build python3        python3
+build protoc         protobuf-compiler
 build pkg:           libc6-dev
 build pkg:           libyaml-dev
 build pkg:           libpcre2-dev
@@ -23,6 +24,8 @@ build pkg:           libc-ares-dev
 build pkg:           libxxhash-dev
 build protoc         protobuf-compiler
 unit  pkg:           libcmocka-dev
+unit  protoc-c       protobuf-c-compiler
+unit  pkg:           libprotobuf-c-dev
 fuzz  clang          clang
 fuzz  pkg:           libclang-rt-14-dev
 test  git            git
