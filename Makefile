@@ -38,7 +38,7 @@ fuzz: ## fuzz all targets in turn, new inputs kept in the corpora (FUZZ_SECONDS=
 	@tools/deps.sh build fuzz
 	@tools/fuzz --seconds $(FUZZ_SECONDS) --keep
 
-soak: ## the simulated mesh with fresh seeds and the demo under load, memory watched (SOAK_SECONDS=3600)
+soak: build ## the simulated mesh with fresh seeds and the demo under load, memory watched (SOAK_SECONDS=3600)
 	@tools/deps.sh build unit
 	@tools/soak --seconds $(SOAK_SECONDS)
 
