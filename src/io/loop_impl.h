@@ -46,20 +46,20 @@ enum sp_sock_state {
 };
 
 /* sp_sock.interest: what the body watches. 0 = the body says nothing about the sock; ON alone = it says
- * ERR and HUP only. */
-enum sp_watch { SP_WATCH_IN = 1, SP_WATCH_OUT = 2, SP_WATCH_ON = 4 };
+ * ERR and HUP only. IN and OUT have epoll's values, and so has `enum sp_ready`. */
+enum sp_watch { SP_WATCH_IN = 1, SP_WATCH_OUT = 4, SP_WATCH_ON = 0x80 };
 
 /* What a body says. Readiness is a level: it is said in each turn until it is gone or no longer watched.
  * HUP: both directions are over (bytes may still wait to be read). ERR: the connection broke. */
-enum sp_ready { SP_READY_IN = 1, SP_READY_OUT = 2, SP_READY_HUP = 4, SP_READY_ERR = 8 };
+enum sp_ready { SP_READY_IN = 1, SP_READY_OUT = 4, SP_READY_ERR = 8, SP_READY_HUP = 16 };
 
 enum sp_addr_which { SP_ADDR_LOCAL, SP_ADDR_PEER, SP_ADDR_ORIGINAL_DST };
 
 enum {
     SP_SOCK_INTO_MIN = 2048,   /* least room in sp_sock.into that is read into */
     SP_ACCEPT_BATCH = 64,      /* default of sp_acceptor.batch */
+    SP_FEED_BATCH = 8,         /* starved socks that read again in one turn */
     SP_TURN_ROUNDS = 4,        /* turn-end hooks that ask for hooks: after this many rounds they wait a turn */
-    SP_COPY_BYTES = 64 * 1024, /* the pumps' shared buffer */
 };
 
 struct sp_loop {
@@ -69,6 +69,7 @@ struct sp_loop {
     sp_ns wall_at;
     struct sp_slab *spare_read;  /* the slab that the next read goes to; refs 1, used 0; or NULL */
     struct sp_slab *spare_large; /* the same, for socks whose last read came back full */
+    const void *current;         /* the sock or acceptor whose callback runs; NULL once it left the loop */
     struct sp_list turn_ends;    /* of sp_turn.link */
     struct sp_list changed;      /* of sp_sock.link: interest differs from what the body watches */
     struct sp_list late;         /* of sp_sock.link: on_connected(err) or on_end(err) is owed; err in sp_sock.late */
@@ -76,7 +77,6 @@ struct sp_loop {
     struct sp_list closed;       /* of sp_sock.link: on_closed is owed */
     struct sp_mail *mail;        /* posted, newest first; atomic */
     int stop;                    /* atomic */
-    char *copy_buf;              /* SP_COPY_BYTES, of the pumps; made by the first */
     struct sp_loop_view view;
     sp_ns turn_began; /* when the last wait ended */
     struct sp_slab_pool slabs;
@@ -157,12 +157,15 @@ void sp_sock_feed_starved(struct sp_loop *loop);
 void sp_sock_apply_changed(struct sp_loop *loop);
 void sp_sock_deliver_closed(struct sp_loop *loop);
 
-/* Pumps, called by sock.c in place of the owner's callbacks. */
+/* Pumps, called by sock.c in place of the owner's callbacks: on_bytes and on_end of pump->from, on_room of
+ * pump->to; and when either broke. */
 void sp_pump_readable(struct sp_pump *pump);
 void sp_pump_writable(struct sp_pump *pump);
-void sp_pump_broken(struct sp_pump *pump, struct sp_sock *at, sp_err err);
-/* sock.c's for pump.c: mark that interest or the end of a direction changed. */
+void sp_pump_broken(struct sp_pump *pump, sp_err err);
+/* sock.c's for pump.c. touch: what should be watched may have changed. lost: a send or receive said `err`. */
 void sp_sock_touch(struct sp_sock *sock);
-void sp_sock_end(struct sp_sock *sock, sp_err err);
+void sp_sock_lost(struct sp_sock *sock, sp_err err);
+void sp_sock_starve(struct sp_sock *sock);
+void sp_sock_ended(struct sp_sock *sock, sp_err err);
 
 #endif

@@ -3,8 +3,10 @@
  * by splice without entering the process; back to copying when the flow thins out. Pipes belong to the
  * loop and are lent only while bytes flow, so an idle connection holds none.
  *
- * While a pump runs it owns the reading of `from` and the writing of `to`; at most one each. Both
- * socks' other callbacks stay with their owners; on_bytes of `from` and on_room of `to` are not called. */
+ * While a pump runs it owns the reading of `from` and the writing of `to`; at most one each. on_bytes and
+ * on_end of `from` and on_room of `to` are not called: on_done tells instead. A relay is two pumps; when one
+ * is done with SP_E_CLOSED its owner shuts `to` down and lets the other run, at any other error it closes
+ * both socks. Closing or detaching a sock cancels its pumps; a pump's storage lives as long as its socks'. */
 #ifndef SP_IO_PUMP_H
 #define SP_IO_PUMP_H
 
@@ -21,10 +23,13 @@ struct sp_pump {
     uint32_t piped;       /* bytes inside the pipe */
     int pipe[2];          /* -1 when none is lent */
     uint8_t mode;         /* copy or splice */
-    uint8_t full_reads;   /* in a row: decides the mode */
+    uint8_t run;          /* takings in a row that speak for the other mode */
     bool running;
+    bool stopping;        /* sp_pump_stop was called: done when nothing is inside */
 };
 
+/* Storage zeroed by the owner, callbacks set. Nothing may wait to be sent on `to` (no room awaited). SP_E_EXISTS:
+ * one of them has such a pump; SP_E_CLOSED: that direction is over. No callback comes inside the call. */
 sp_err sp_pump_start(struct sp_pump *pump, struct sp_sock *from, struct sp_sock *to) SP_MUST_USE;
 /* Stops reading; false while bytes are still inside (on_done(SP_E_CANCELLED) when they are out). */
 bool sp_pump_stop(struct sp_pump *pump);

@@ -60,6 +60,8 @@ struct sp_sock {
     bool ended : 1;           /* on_end was called */
     bool read_full : 1;       /* the last read filled its slab: the next gets a large one */
     bool shut : 1;            /* our direction was ended */
+    bool starved : 1;         /* on the loop's list of those */
+    bool over : 1;            /* a HUP was seen that reading alone can explain: not watched until then */
 };
 
 enum sp_sock_flag {
@@ -106,6 +108,7 @@ struct sp_acceptor {
     int fd;
     bool paused;
     bool is_unix;
+    bool shared;
     uint32_t batch; /* accepts at most for each event; 0 = 64 */
     uint32_t quota;      /* accepts for the next event: grows while connections come in every turn */
     uint64_t full_turn;  /* the turn in which the quota was last used up */
