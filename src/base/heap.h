@@ -1,5 +1,5 @@
-/* heap: an intrusive 4-ary min-heap by a 64-bit key; timers hang in it. The node knows its place, so
- * removal and re-keying need no search. */
+/* heap: an intrusive 4-ary min-heap by a 64-bit key. The node knows its place, so removal and re-keying
+ * need no search. One thread; nodes are their owners' and outlive their stay. */
 #ifndef SP_BASE_HEAP_H
 #define SP_BASE_HEAP_H
 
@@ -8,12 +8,18 @@
 #include "base/err.h"
 
 struct sp_heap_node {
-    uint64_t key;
+    uint64_t key;   /* to read; changed by `rekey` only */
     uint32_t place; /* index + 1; 0 = in no heap */
 };
 
+/* The key again: going down compares four neighbours and must not chase four pointers for it. */
+struct sp_heap_entry {
+    uint64_t key;
+    struct sp_heap_node *node;
+};
+
 struct sp_heap {
-    struct sp_heap_node **nodes;
+    struct sp_heap_entry *entries;
     uint32_t len, cap;
 };
 

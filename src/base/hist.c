@@ -16,7 +16,7 @@
  * called from here. Their pointer is published with release and read with acquire, so a reader sees
  * zeroed buckets or none.
  *
- * Tried and left: exact digests (t-digest, DDSketch). They merge slower than they are read, allocate, and an
+ * Left aside: exact digests (t-digest, DDSketch). They merge slower than they are read, allocate, and an
  * eighth is finer than what one can do about a latency. */
 #include "base/hist.h"
 

@@ -48,11 +48,13 @@ struct sp_idmap {
     struct sp_idmap_slot *slots; /* NULL while empty for the first time */
     uint32_t cap;                /* 0 or a power of two */
     uint32_t len;
-    uint64_t seed;
+    uint64_t seed;  /* 0 = the ids are ours */
+    uint32_t shift; /* 64 - log2 of cap */
 };
 
+/* For ids that we count up ourselves. */
 void sp_idmap_init(struct sp_idmap *m);
-/* For keys that a peer chooses: the seed is unknown to it. */
+/* For ids that a peer chooses: it does not know the seed, so it cannot make them collide. */
 void sp_idmap_init_seed(struct sp_idmap *m, uint64_t seed);
 void sp_idmap_deinit(struct sp_idmap *m);
 /* Gives the slots back when the map is empty: for a connection that goes idle. */

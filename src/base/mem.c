@@ -19,7 +19,7 @@
  *
  * The count is of the thread that asks, so that a test with several workers fails the one it means.
  *
- * Tried and left: a header with the size in front of each block (16 bytes each, and the malloc alignment
+ * Left aside: a header with the size in front of each block (16 bytes each, and the malloc alignment
  * spent on them); a table of call sites (perf and heaptrack do that better). */
 #include "base/mem.h"
 

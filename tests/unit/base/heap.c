@@ -105,7 +105,7 @@ static void check_heap(uint64_t seed, const struct sp_heap *h, const struct sp_h
 
     for (size_t i = 0; i < count; i++)
         if (nodes[i].place) {
-            check_seed(seed, h->nodes[nodes[i].place - 1] == &nodes[i]);
+            check_seed(seed, h->entries[nodes[i].place - 1].node == &nodes[i]);
             least = SP_MIN(least, nodes[i].key);
             in++;
         }
