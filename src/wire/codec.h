@@ -26,16 +26,19 @@ enum sp_event_kind { SP_EVENT_NONE, SP_EVENT_HEAD, SP_EVENT_DATA, SP_EVENT_END }
 struct sp_event {
     enum sp_event_kind kind;
     bool end;             /* the message is complete with this event (END implies it) */
+    bool trailers;        /* END: head->headers[] hold trailers; the rest of the head is left as it was */
     sp_str body;          /* HEAD and DATA: body bytes as they stand in the input (chunk framing taken off) */
     const char *why;      /* on a negative result: static words for people */
     uint16_t status;      /* on a negative result: the HTTP status to refuse with (400, 413, 414, 431, 501, 505) */
-    struct sp_head *head; /* given by the caller, filled by HEAD; END with trailers: headers[] are the trailers */
+    struct sp_head *head; /* given by the caller with its headers and header_cap; filled by HEAD, and by END
+                           * with trailers. NULL will do for what cannot be a HEAD: trailers are dropped then */
 };
 
 struct sp_codec_limits {
     uint32_t head_bytes;  /* of a whole head; 0 = 64 KiB */
     uint32_t line_bytes;  /* h1: of the request line; 0 = 16 KiB */
     uint32_t headers;     /* how many; 0 = SP_HEADERS_MAX */
+    uint32_t whole_bytes; /* a message of at most this many bytes comes as one event, when it is all there */
     int64_t body_bytes;   /* of one message, where its length is told ahead; 0 = none */
 };
 
@@ -59,7 +62,8 @@ struct sp_codec {
     /* Client role, h1: what was asked, so that the answer's length is understood (HEAD, CONNECT). Called
      * for each request sent, in order. */
     void (*asked)(struct sp_codec_state *state, const struct sp_head *request);
-    /* Server role, h1: the answer's head as it was sent, so that upgrade and tunnel take effect. */
+    /* Server role, h1: the answer's head as it was sent, so that upgrade and tunnel take effect. NULL: an
+     * error of our own (encode_error) was sent. */
     void (*answered)(struct sp_codec_state *state, const struct sp_head *response);
     /* The peer ended its direction: is that the end of a message (h1 body until close), between messages
      * (kind NONE, 0), or in the middle (negative)? */
@@ -69,14 +73,22 @@ struct sp_codec {
 
     /* The head with its framing as flags and body_bytes say. */
     ssize_t (*encode_head)(const struct sp_head *head, char *out, size_t room);
-    /* Bytes around a piece of body: written before (`*ret_before` long, into out) and behind it. NULL: a
-     * body is its bytes (Bolt). */
+    /* Bytes before a piece of body. > 0: write them, then the piece, then chunk_suffix. 0: the piece goes as
+     * it is (its length was told ahead, or it is empty). NULL: a body is its bytes (Bolt). */
     ssize_t (*encode_chunk)(const struct sp_head *head, size_t body_len, char *out, size_t room);
+    sp_str chunk_suffix;
     /* What ends the body (last chunk and trailers); 0 where nothing does. */
     ssize_t (*encode_end)(const struct sp_head *head, const struct sp_head *trailers, char *out, size_t room);
     /* A complete error answer of our own. */
     ssize_t (*encode_error)(const struct sp_head *request, uint32_t status, sp_str reason_code, sp_str text, bool last,
                             char *out, size_t room);
+    /* Multiplexed: forwarding a head as its own bytes. `patch` writes another id and, unless it is 0, the time
+     * that is left into head->raw where it lies; `delta` is for a head that was encoded anew as `sent`. Both
+     * return what `fix` must XOR onto the frame's checksum as the body passes (0: nothing); `bytes` is a piece
+     * of the body with `left` bytes of body_bytes still to come behind it. */
+    uint32_t (*patch)(const struct sp_head *head, uint32_t id, int32_t timeout_ms);
+    uint32_t (*delta)(const struct sp_head *head, sp_str sent);
+    void (*fix)(char *bytes, size_t len, uint64_t left, uint32_t delta);
     /* Multiplexed: a heartbeat (ack false) or its answer. NULL where the protocol has none. */
     ssize_t (*encode_heartbeat)(const struct sp_head *like, uint32_t id, bool ack, char *out, size_t room);
 
