@@ -36,7 +36,7 @@ END_SECONDS = 20
 JAVA = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
         "--add-opens", "java.base/java.lang=ALL-UNNAMED", "--add-opens", "java.base/java.util=ALL-UNNAMED",
         "--add-opens", "java.base/java.math=ALL-UNNAMED"]
-SOFA = os.path.join(APPS, "java", "app.jar") + ":" + os.path.join(APPS, "java", "lib", "*")
+SOFA_JARS = os.path.join(APPS, "java", "app.jar") + ":" + os.path.join(APPS, "java", "lib", "*")
 SPRING = os.path.join(APPS, "spring")
 NODE = os.path.join(APPS, "node")
 PYTHON = os.path.join(APPS, "python", "bin", "python")
@@ -256,6 +256,37 @@ def lines_until(stream, end):
         rest += part or ""
         *whole, rest = rest.split("\n")
         yield from whole
+
+
+# ---- the programs ----
+
+def java(s, home):
+    """A JVM whose libraries write their own logs into the scenario's folder, not into the user's home."""
+    return JAVA + [f"-Duser.home={os.path.join(s.folder, home)}"]
+
+
+def sofa_server(s, port, *more, prefix=()):
+    return s.spawn("sofa-server", [*prefix, *java(s, "server.home"), "-cp", SOFA_JARS, "com.acme.EchoServer",
+                                   "--port", str(port), *more], ready="^ready")
+
+
+def sofa_client(s, name, *more, prefix=(), said="", expected=13):
+    argv = [*prefix, *java(s, name + ".home"), "-cp", SOFA_JARS, "com.acme.EchoClient", *more]
+    return s.run_checks(name, argv, prefix=said, expected=expected)
+
+
+def spring_server(s, port, *more, prefix=()):
+    return s.spawn("spring-server", [*prefix, *java(s, "server.home"), "-jar", f"{SPRING}/spring-server/spring-server.jar",
+                                     f"--server.port={port}", *more], ready="^ready")
+
+
+def spring_client(s, name, url, *more, prefix=(), said="", expected=8):
+    argv = [*prefix, *java(s, name + ".home"), "-jar", f"{SPRING}/spring-client/spring-client.jar", f"--acme.url={url}", *more]
+    return s.run_checks(name, argv, prefix=said, expected=expected)
+
+
+def node(program, *more, prefix=()):
+    return [*prefix, "node", os.path.join(NODE, program), *more]
 
 
 # ---- sidecars ----

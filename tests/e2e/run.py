@@ -11,19 +11,17 @@ The proxy is taken from $SAMPAN_BUILD (build/). One line for each check, then `N
 """
 
 import argparse
-import hashlib
 import os
 import re
-import socket
 import subprocess
-import sys
 import time
 
-from harness import (JAVA, NODE, PROXY, PYTHON, SOFA, SPRING, Failed, MeshApi, Relay, Scenario, Sidecar, Tally, expect,
-                     free_port, main_guard, wait_for_port)
+from harness import (HERE, PROXY, PYTHON, Failed, MeshApi, Relay, Scenario, Sidecar, Tally, expect, free_port, main_guard,
+                     node, sofa_client, sofa_server, spring_client, spring_server)
 
-MESH_API = 13330      # fixed in SOFARPC's and anthunder's habits; --mesh-api moves it where it can be moved
-MESH_TRAFFIC = 12220  # fixed inside both libraries
+# Fixed inside SOFARPC and anthunder (SOFARPC's API address can be given; its traffic port cannot).
+MESH_API = 13330
+MESH_TRAFFIC = 12220
 
 
 # ---- what stands between the programs ----
@@ -48,19 +46,6 @@ def both_carried(s, least, cluster="out"):
         s.check(f"{sidecar.name}-carried-the-calls", sidecar.expect_calls, cluster, least)
 
 
-def sofa_server(s, port, *more):
-    return s.spawn("server", java_home(s) + ["-cp", SOFA, "com.acme.EchoServer", "--port", str(port), *more], ready="^ready")
-
-
-def sofa_client(s, name, *args):
-    argv = java_home(s) + [f"-Duser.home={s.folder}/{name}.home", "-cp", SOFA, "com.acme.EchoClient", *args]
-    return s.run_checks(name, argv, expected=13)
-
-
-def java_home(s):
-    return JAVA + [f"-Duser.home={s.folder}/home"]
-
-
 # ---- the scenarios ----
 
 def bolt_direct(s):
@@ -74,13 +59,13 @@ def bolt_direct(s):
 def trace_ids_pass(s):
     """Each of the first fifty traces in the client's SOFATracer log is in the server's."""
     def ids(home):
-        with open(os.path.join(s.folder, home, "logs/tracelog", f"rpc-{'server' if home == 'home' else 'client'}-digest.log")) as f:
+        with open(os.path.join(s.folder, home, "logs/tracelog", f"rpc-{home.split('.')[0]}-digest.log")) as f:
             return re.findall(r'"?(?:tracerId|traceId)"?:\s*"([^"]+)"', f.read())
 
     wanted = ids("client.home")[:50]
     expect(50, len(wanted), "traces in the client's log")
     end = time.monotonic() + 10
-    while not set(wanted) <= set(ids("home")):
+    while not set(wanted) <= set(ids("server.home")):
         if time.monotonic() > end:
             raise Failed(f"not in the server's log: {sorted(set(wanted) - set(ids('home')))[:3]}")
         time.sleep(0.1)
@@ -114,7 +99,7 @@ def node_bolt(s):
     sofa_server(s, port)
     url = f"127.0.0.1:{between(s, 'bolt.yaml.in', port)}"
     for name, more in (("v1", []), ("v2", ["--bolt", "2"]), ("v2-crc", ["--bolt", "2", "--crc"])):
-        s.run_checks(f"client-{name}", ["node", f"{NODE}/sofa-client.js", "--url", url, *more], prefix=f"{name}-", expected=8)
+        s.run_checks(f"client-{name}", node("sofa-client.js", "--url", url, *more), prefix=f"{name}-", expected=8)
     both_carried(s, 2000)
 
 
@@ -131,32 +116,28 @@ def anthunder(s):
         s.closers.append(MeshApi(MESH_API).close)
         s.closers.append(Relay(MESH_TRAFFIC, ("127.0.0.1", port)).close)
     sofa_server(s, port)
-    s.run_checks("client", [PYTHON, os.path.join(os.path.dirname(os.path.abspath(__file__)), "python", "client.py"), *more],
-                 expected=9)
+    s.run_checks("client", [PYTHON, os.path.join(HERE, "python", "client.py"), *more], expected=9)
     both_carried(s, 300)
 
 
 def spring(s):
     port = free_port()
-    s.spawn("server", JAVA + ["-jar", f"{SPRING}/spring-server/spring-server.jar", f"--server.port={port}",
-                              "--server.address=127.0.0.1"], ready="^ready")
-    near = between(s, "http.yaml.in", port)
-    s.run_checks("client", JAVA + ["-jar", f"{SPRING}/spring-client/spring-client.jar", f"--acme.url=http://127.0.0.1:{near}"],
-                 expected=8)
+    spring_server(s, port, "--server.address=127.0.0.1")
+    spring_client(s, "client", f"http://127.0.0.1:{between(s, 'http.yaml.in', port)}")
     both_carried(s, 600)
 
 
 def websocket(s):
     port = free_port()
-    s.spawn("server", ["node", f"{NODE}/ws-server.js", "--port", str(port)], ready="^ready")
+    s.spawn("server", node("ws-server.js", "--port", str(port)), ready="^ready")
     near = between(s, "http.yaml.in", port)
-    s.run_checks("client", ["node", f"{NODE}/ws-client.js", "--url", f"ws://127.0.0.1:{near}"], expected=10)
+    s.run_checks("client", node("ws-client.js", "--url", f"ws://127.0.0.1:{near}"), expected=10)
     both_carried(s, 10)
 
 
 def http_server(s):
     port = free_port()
-    s.spawn("server", ["node", f"{NODE}/http-server.js", "--port", str(port)], ready="^ready")
+    s.spawn("server", node("http-server.js", "--port", str(port)), ready="^ready")
     return between(s, "http.yaml.in", port)
 
 

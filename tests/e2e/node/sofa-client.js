@@ -20,7 +20,8 @@ const quiet = { info() {}, warn() {}, debug() {}, error() {}, log() {} };
 const flavoured = Object.assign({}, protocol, {
   encoder(options) {
     const encoder = protocol.encoder(options);
-    encoder.boltVersion = bolt;
+    encoder.protocolType = bolt === 2 ? 'bolt2' : 'bolt';
+    encoder.boltVersion = bolt === 2 && crc ? 2 : 1;
     encoder.crcEnable = crc;
     return encoder;
   },
