@@ -85,9 +85,9 @@ bool sp_bolt_crc_ok(sp_str frame);
 
 /* The codec's functions, as far as codec.h leaves it open:
  * patch: relative to what stands in head->raw now; a second patch's delta XORs onto the first's.
- * encode_head: writes the fixed part, class_name and `headers`; id, timeout_ms or raw_status, codec_id are
- *      taken from the head, the length of the content from body_bytes; v2's switch byte from `raw` where there
- *      is one. SP_E_RANGE: class or header block over 32767 bytes, or a frame over what Java can add up;
+ * encode_head: writes the fixed part, class_name and `headers`; id, codec_id, timeout_ms or raw_status come
+ *      from the head, the length of the content from body_bytes, v2's switch byte from `raw` where there is
+ *      one. SP_E_RANGE: class or header block over 32767 bytes, or a frame over what Java can add up;
  *      SP_E_INVALID: body_bytes unknown, or not a Bolt head.
  * encode_error: our status (sp_bolt_status_of), no class, no content, no CRC, and the one header pair
  *      `x-sampan-reason`. A one-way call and an answer get nothing: 0 bytes. */
