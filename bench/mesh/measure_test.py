@@ -15,6 +15,7 @@ import runs
 import stand
 import summary
 import table
+from procfs import read
 
 HERE = os.path.dirname(os.path.abspath(__file__))
 
@@ -87,8 +88,7 @@ class Peers(unittest.TestCase):
                     texts = list(section.get('cmd', definition.raw['cmd']))
                     texts += definition.raw.get('reload', {}).get('cmd', [])
                     if 'config' in section:
-                        with open(os.path.join(HERE, 'proxies', section['config']), encoding='utf-8') as opened:
-                            texts.append(opened.read())
+                        texts.append(read(os.path.join(HERE, 'proxies', section['config'])))
                     for text in texts:
                         self.assertEqual(re.findall(r'@[A-Z_]+@', instance.fill(text)), [])
 
@@ -113,7 +113,8 @@ class Tables(unittest.TestCase):
     def test_table_off_a_terminal_has_no_colour_and_names_what_was_not_measured(self):
         taken = {'relay': [closed(10.0)], 'sampan': [closed(11.0)]}
         row = rows.ROWS['http1_128']
-        proxies = {name: {'summary': summary.summed(name, row, taken), 'rounds': taken[name]} for name in taken}
+        proxies = {name: {'summary': summary.summed(name, row, taken), 'rounds': runs_of}
+                   for name, runs_of in taken.items()}
         proxies['sampan']['goals'] = summary.goals(row, proxies['sampan']['summary'])
         proxies['mosn'] = {'not_measured': 'not installed'}
         out = io.StringIO()
