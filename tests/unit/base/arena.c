@@ -190,6 +190,29 @@ static void printf_fits_whatever_the_length(void **state)
     sp_arena_deinit(&a);
 }
 
+/* What docs/buffers.md shows. */
+static sp_err page_example(sp_str *ret_name, struct sp_arena *arena, char *storage, size_t bytes)
+{
+    sp_arena_init(arena, storage, bytes, 4096, 64 * 1024);
+    sp_str name = sp_str_dup_lower(arena, SP_STR("Content-Type"));
+    if (!name.ptr)
+        return SP_E_NOMEM;
+    *ret_name = name;
+    return 0;
+}
+
+static void the_example_of_the_page_works(void **state)
+{
+    struct sp_arena arena;
+    char storage[256];
+    sp_str name;
+
+    assert_int_equal(page_example(&name, &arena, storage, sizeof(storage)), 0);
+    check_str(name, "content-type");
+    assert_ptr_equal(name.ptr, storage);
+    sp_arena_deinit(&arena);
+}
+
 static void a_failed_allocation_is_null_and_changes_nothing(void **state)
 {
     struct sp_arena a;
@@ -301,6 +324,7 @@ int main(void)
         cmocka_unit_test(nothing_at_all_still_has_an_address),
         cmocka_unit_test(zeroed_pieces_are_zero_after_a_reset_too),
         cmocka_unit_test(printf_fits_whatever_the_length),
+        cmocka_unit_test(the_example_of_the_page_works),
         cmocka_unit_test(a_failed_allocation_is_null_and_changes_nothing),
         cmocka_unit_test(pieces_never_overlap),
 #if defined(SP_HAS_ASAN)

@@ -32,6 +32,12 @@ static void a_bucket_is_at_most_an_eighth_wide(void **state)
     }
 }
 
+static void it_reaches_73_minutes_in_320_cells_as_the_page_says(void **state)
+{
+    assert_int_equal(SP_HIST_BUCKETS, 320);
+    assert_int_equal(SP_HIST_LARGEST / 60000000000u, 73);
+}
+
 static void an_unused_histogram_owns_no_memory(void **state)
 {
     struct sp_hist h, into;
@@ -199,6 +205,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(buckets_touch_and_never_overlap),
         cmocka_unit_test(a_bucket_is_at_most_an_eighth_wide),
+        cmocka_unit_test(it_reaches_73_minutes_in_320_cells_as_the_page_says),
         cmocka_unit_test(an_unused_histogram_owns_no_memory),
         cmocka_unit_test(without_memory_count_and_sum_stay_true),
         cmocka_unit_test(values_beyond_the_largest_count_in_the_last_bucket),
