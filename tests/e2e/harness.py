@@ -174,17 +174,32 @@ class Scenario:
         return self
 
     def __exit__(self, kind, err, trace):
-        if err is not None and not isinstance(err, KeyboardInterrupt):
+        if isinstance(err, Exception):
             self.tally.not_ok(f"{self.name}/start", f"{type(err).__name__}: {err}")
+        stopped = isinstance(err, (KeyboardInterrupt, SystemExit))  # whoever stopped us will not wait long
+        try:
+            if stopped:
+                self.end_all(0.3)
+            else:
+                self.end_in_order()
+        finally:
+            for close in reversed(self.closers):
+                with contextlib.suppress(OSError):
+                    close()
+        return not stopped
+
+    def end_in_order(self):
+        """The programs first: a sidecar that drains should have nothing left to wait for."""
         for sidecar in self.sidecars:
             sidecar.snapshot()
-        for child in reversed([c for c in self.children if c not in [s.child for s in self.sidecars]]):
-            child.end(5)
+        sidecars = [sidecar.child for sidecar in self.sidecars]
+        self.end_all(5, [child for child in self.children if child not in sidecars])
         for sidecar in reversed(self.sidecars):
             self.check(f"{sidecar.name}-ends-cleanly", sidecar.end_cleanly)
-        for close in reversed(self.closers):
-            close()
-        return not isinstance(err, (KeyboardInterrupt, SystemExit))
+
+    def end_all(self, seconds, children=None):
+        for child in reversed(self.children if children is None else children):
+            child.end(seconds)
 
     def check(self, name, body, *args):
         name = f"{self.name}/{name}"
@@ -205,7 +220,7 @@ class Scenario:
         env = dict(os.environ, HOME=home, TZ="UTC", LC_ALL="C.UTF-8", **more.pop("env", {}))
         with open(log, "wb") as out:
             process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=out, stderr=subprocess.STDOUT,
-                                       env=env, cwd=self.folder, start_new_session=True, **more)
+                                       env=env, cwd=self.folder, **more)
         child = Child(name, process, log)
         self.children.append(child)
         if ready:
@@ -217,7 +232,7 @@ class Scenario:
         env = dict(os.environ, HOME=self.folder, TZ="UTC", LC_ALL="C.UTF-8")
         with open(os.path.join(self.folder, name + ".err"), "wb") as err:
             process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=err, env=env,
-                                       cwd=self.folder, start_new_session=True, text=True)
+                                       cwd=self.folder, text=True)
         self.children.append(Child(name, process, err.name))
         said, bad = 0, 0
         for line in lines_until(process.stdout, time.monotonic() + seconds):
