@@ -9,15 +9,22 @@
 struct sp_dns;
 struct sp_dns_query;
 
-enum sp_dns_family { SP_DNS_ANY, SP_DNS_IP4_ONLY, SP_DNS_IP6_ONLY, SP_DNS_IP4_FIRST, SP_DNS_ALL };
+enum sp_dns_family {
+    SP_DNS_ANY, /* IPv6 when there is any, else IPv4 (what xDS calls AUTO) */
+    SP_DNS_IP4_ONLY,
+    SP_DNS_IP6_ONLY,
+    SP_DNS_IP4_FIRST, /* IPv4 when there is any, else IPv6 */
+    SP_DNS_ALL,
+};
 
 enum { SP_DNS_ADDRS_MAX = 256 };
 
 struct sp_dns_answer {
-    sp_err err; /* SP_E_MISSING: the name does not exist; SP_E_TIMEOUT; SP_E_IO */
+    sp_err err; /* SP_E_MISSING: the name does not exist; SP_E_TIMEOUT; SP_E_INVALID: no name;
+                * SP_E_IO */
     const sp_addr *addrs; /* port as asked; sorted, so that equal sets compare equal */
     uint32_t count;
-    uint32_t ttl_s; /* the smallest of the records */
+    uint32_t ttl_s; /* the smallest of the records; 0 = it says nothing (/etc/hosts) */
 };
 
 /* NULL when c-ares cannot start. */

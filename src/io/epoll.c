@@ -31,6 +31,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "io/dns_impl.h"
 
 enum tag { TAG_SOCK, TAG_ACCEPTOR, TAG_WATCH, TAG_MASK = 3 };
 
@@ -352,4 +353,5 @@ const struct sp_loop_body sp_epoll_body = {
     .acceptor_close = epoll_acceptor_close,
     .acceptor_addr = sp_net_acceptor_addr,
     .splice = &sp_epoll_splice,
+    .dns = &sp_dns_cares,
 };
