@@ -97,7 +97,7 @@ static inline size_t put_pair(unsigned char *out, size_t at, const char *name, c
 
 static inline void check_text(sp_str have, const char *want)
 {
-    if (have.len != strlen(want) || memcmp(have.ptr, want, have.len) != 0)
+    if (!sp_str_eq(have, sp_str_c(want)))
         fail_msg("have \"%.*s\", want \"%s\"", SP_STR_ARG(have), want);
 }
 
