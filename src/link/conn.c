@@ -268,7 +268,7 @@ static void conn_reset(struct sp_conn *conn, struct sp_link *link, const struct 
     conn->link = link;
     conn->ops = ops;
     conn->out_mark = SP_CONN_MARK_DEFAULT;
-    conn->last_ns = sp_loop_now(link->loop);
+    conn->last_ns = conn->out_ns = sp_loop_now(link->loop);
 }
 
 sp_err sp_conn_open(struct sp_conn *conn, struct sp_link *link, const struct sp_conn_ops *ops, int fd)
@@ -297,6 +297,15 @@ void sp_conn_speak(struct sp_conn *conn, const struct sp_codec *codec, enum sp_r
         codec->init(&conn->codec_state, role, limits);
     if (conn->in_len > 0)
         sp_conn_resume_later(conn);
+}
+
+void sp_conn_feed(struct sp_conn *conn, struct sp_view first)
+{
+    SP_ASSERT(!conn->in && first.slab);
+    conn->in = first.slab;
+    conn->in_at = (char *)(uintptr_t)first.ptr;
+    conn->in_len = (uint32_t)first.len;
+    sp_conn_resume_later(conn);
 }
 
 void sp_conn_fail_later(struct sp_conn *conn, sp_err err)

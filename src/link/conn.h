@@ -29,6 +29,8 @@ struct sp_conn_ops {
     /* The peer ended its direction, in order (SP_E_CLOSED, mid_message false), inside a message (true), or
      * the connection is gone (any other err). Comes after all events before it, and not while held. */
     void (*on_end)(struct sp_conn *conn, sp_err err, bool mid_message);
+    /* An incomplete message waits at the end of the turn; may be NULL. */
+    void (*on_part)(struct sp_conn *conn);
     /* Queued bytes fell below the low mark after they had been above the high one. */
     void (*on_drained)(struct sp_conn *conn);
     void (*on_closed)(struct sp_conn *conn); /* once, after sp_conn_close: storage is the owner's again */
@@ -70,6 +72,7 @@ struct sp_conn {
     uint64_t out_bytes;
     struct sp_list flush_link, resume_link, settle_link;
     sp_ns last_ns;                /* when bytes last came or went */
+    sp_ns out_ns;                 /* when bytes last went */
     uint32_t wait_room : 1;       /* the socket is full: on_room will come */
     uint32_t connecting : 1;
     uint32_t held : 1;            /* decoding rests: see sp_conn_hold */
@@ -99,6 +102,8 @@ sp_err sp_conn_connect(struct sp_conn *conn, struct sp_link *link, const struct 
 void sp_conn_speak(struct sp_conn *conn, const struct sp_codec *codec, enum sp_role role,
                    const struct sp_codec_limits *limits);
 
+/* Bytes that somebody else has read from the socket come first; the reference goes along. Before any other. */
+void sp_conn_feed(struct sp_conn *conn, struct sp_view first);
 /* While held nothing is decoded; bytes still come until SP_CONN_IN_MAX wait. Letting go decodes what waits:
  * at once inside an on_event of this conn, else before this turn's flush. */
 void sp_conn_hold(struct sp_conn *conn, bool on);

@@ -298,7 +298,7 @@ void sp_flush_conn(struct sp_conn *conn)
         }
         sp_cell_add(&conn->link->writes, 1);
         sp_cell_add(&conn->link->bytes_out, (uint64_t)sent);
-        conn->last_ns = sp_loop_now(conn->link->loop);
+        conn->last_ns = conn->out_ns = sp_loop_now(conn->link->loop);
         consume(conn, (size_t)sent);
         if ((size_t)sent < bytes) {
             conn->wait_room = true;
@@ -324,8 +324,12 @@ void sp_flush_turn_end(struct sp_turn *turn)
     }
     while ((at = sp_list_pop_first(&link->flush)))
         sp_flush_conn(SP_CONTAINER(at, struct sp_conn, flush_link));
-    while ((at = sp_list_pop_first(&link->settle)))
-        sp_conn_settle(SP_CONTAINER(at, struct sp_conn, settle_link));
+    while ((at = sp_list_pop_first(&link->settle))) {
+        struct sp_conn *conn = SP_CONTAINER(at, struct sp_conn, settle_link);
+        sp_conn_settle(conn);
+        if (conn->in_len > 0 && !conn->held && conn->ops->on_part)
+            conn->ops->on_part(conn);
+    }
     if (link->write && link->write->refs == 1)
         link->write->used = 0;
     link->ending = false;

@@ -10,6 +10,7 @@
 #include "proxy/balance.h"
 #include "proxy/budget.h"
 #include "proxy/view.h"
+#include "wire/codec.h"
 
 struct sp_worker;
 struct sp_cluster;
@@ -50,8 +51,10 @@ struct sp_cluster {
     struct sp_balance balance;
     struct sp_lease connections, pending, requests, retries;
     struct sp_map by_dst;                 /* ORIGINAL_DST: text of the address -> endpoint */
+    struct sp_codec_limits limits;        /* of answers */
     struct sp_cluster_cells cells;
     struct sp_hist rq_time_ns;
+    struct sp_series *last_series;        /* of the last call: report.c */
     uint32_t users;                       /* calls that point here */
     bool gone;
     bool resolved;                        /* STRICT_DNS: at least one answer came */

@@ -8,7 +8,7 @@
 #include "base/addr.h"
 #include "base/ring.h"
 
-enum { SP_REPORT_TEXT = 640 };
+enum { SP_REPORT_TEXT = 456 };
 
 /* Strings of the call, in this order one behind the other in `text`, `len[]` long each. */
 enum sp_report_str {

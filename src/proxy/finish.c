@@ -1,0 +1,317 @@
+/* finish: how calls end: by the upstream's answer, by one of ours, or cut.
+ *
+ * Whatever the end, it passes sp_stream_finish once: the call leaves both lines, its figures are added, one
+ * report is written, limits get their shares back; only then do the lines go on, because a line that goes on may
+ * begin the next call at once, or close and tell the others.
+ *
+ *      nothing of the answer has been sent   -> our own well-formed answer, with the request's id
+ *      a part has been sent                  -> the caller's line is cut: the protocol has no other way left
+ *      the caller is gone                    -> the callee's line is cut (h1) or the id forgotten (Bolt)
+ *
+ * The reason is set where it is decided and never overwritten. */
+#include <string.h>
+
+#include "proxy/listener.h"
+#include "proxy/stream_impl.h"
+
+enum { ERROR_ROOM = 1024, REDIRECT_ROOM = 512 };
+
+static void set_why(struct sp_stream *s, enum sp_why why)
+{
+    if (!s->why)
+        s->why = (uint16_t)why;
+}
+
+/* ---- answers of our own ---- */
+
+bool sp_stream_write_error(struct sp_line *line, const struct sp_head *request, enum sp_why why, uint32_t status, bool last)
+{
+    if (line->sending)
+        return false; /* inside somebody's frame */
+    const struct sp_why_row *row = sp_why_row(why);
+    bool named = line->worker->process->settings->reason_header;
+    char *out = sp_conn_reserve(&line->conn, ERROR_ROOM);
+    ssize_t n = out ? line->conn.codec->encode_error(request, status, named ? sp_str_c(row->code) : SP_STR_NULL,
+                                                     sp_str_c(row->text), last, out, ERROR_ROOM)
+                    : SP_E_NOMEM;
+    if (n < 0)
+        return false;
+    sp_conn_commit(&line->conn, (size_t)n);
+    return true;
+}
+
+/* A multiplexed caller in the middle of another frame: our answer waits behind it, as a whole frame. */
+static bool hold_error(struct sp_stream *s, enum sp_why why)
+{
+    const struct sp_why_row *row = sp_why_row(why);
+    struct sp_slab *slab = sp_slab_take(sp_loop_slabs(s->worker->loop), SP_SLAB_SMALL);
+    ssize_t n = slab ? s->codec->encode_error(&s->request, row->status, sp_str_c(row->code), sp_str_c(row->text), false,
+                                              slab->bytes, slab->cap)
+                     : SP_E_NOMEM;
+    bool ok = n > 0 && sp_forward_hold(s, slab, sp_str_of(slab->bytes, (size_t)n));
+    if (ok)
+        slab->used = (uint32_t)n;
+    sp_slab_unref(slab);
+    return ok;
+}
+
+/* Leave the callee's line; what it still sends for this call is dropped. */
+static struct sp_line *leave_callee(struct sp_stream *s, bool *ret_reusable)
+{
+    struct sp_line *line = s->callee;
+    *ret_reusable = false;
+    if (!line)
+        return NULL;
+    bool half_sent = s->head_sent && !s->request_sent;
+    *ret_reusable = s->codec->multiplexed ? !half_sent : s->answer_done && s->request_sent && !s->tunnel && !s->own_answer;
+    sp_list_remove(&s->out_link);
+    if (s->callee_id)
+        (void)sp_idmap_remove(&line->ids, s->callee_id);
+    if (line->receiving == s)
+        line->receiving = NULL;
+    if (line->sending == s)
+        line->sending = NULL;
+    s->callee = NULL;
+    return line;
+}
+
+static void release_callee(struct sp_line *line, bool reusable)
+{
+    if (!line)
+        return;
+    if (line->endpoint)
+        sp_line_release(line, reusable);
+    else if (!reusable) /* a backward request of which a part was sent */
+        sp_line_close(line, SP_WHY_CLIENT_GONE, true);
+}
+
+/* Wait behind the frame that is being sent; the call ends in sp_stream_go_on. */
+static bool answer_later(struct sp_stream *s, enum sp_why why)
+{
+    bool reusable;
+    struct sp_line *callee = leave_callee(s, &reusable);
+    sp_forward_drop_held(s);
+    sp_list_remove(&s->behind_link);
+    sp_pool_forget(s);
+    sp_timer_stop(s->worker->loop, &s->timer);
+    bool ok = hold_error(s, why);
+    if (ok) {
+        s->answer_started = s->answer_done = s->held_end = s->own_answer = true;
+        sp_list_push(&s->caller->behind, &s->behind_link);
+    }
+    release_callee(callee, reusable);
+    return ok;
+}
+
+void sp_stream_refuse(struct sp_stream *s, enum sp_why why)
+{
+    struct sp_line *caller = s->caller;
+    const struct sp_why_row *row = sp_why_row(why);
+    set_why(s, why);
+    bool begun = s->answer_started && !(s->codec->multiplexed && caller && caller->sending != s);
+    if (!caller || begun || s->oneway || !row->status) {
+        sp_stream_finish(s);
+        return;
+    }
+    s->answer.status = row->status;
+    s->answer.raw_status = 0;
+    if (caller->sending) {
+        if (!answer_later(s, why))
+            sp_stream_finish(s);
+        return;
+    }
+    s->caller_last |= !s->codec->multiplexed && (!s->request_done || caller->last || s->worker->draining);
+    s->answer_done = s->own_answer = sp_stream_write_error(caller, &s->request, why, row->status, s->caller_last);
+    s->answer_started = true;
+    sp_stream_finish(s);
+}
+
+/* A response head built here, with the route's edits. */
+static sp_err direct_head(struct sp_stream *s, struct sp_head *head, uint32_t status, sp_str body)
+{
+    *head = (struct sp_head){ .kind = SP_MSG_RESPONSE, .protocol = SP_PROTO_HTTP1, .status = status,
+                              .body_bytes = (int64_t)body.len, .proto_ver = 1 };
+    if (sp_str_eq(s->request.method, SP_STR("HEAD")))
+        head->flags |= SP_HEAD_NO_BODY;
+    s->caller_last = !s->request_done || s->caller->last || s->worker->draining;
+    if (s->caller_last)
+        head->flags |= SP_HEAD_LAST;
+    sp_err err = 0;
+    if (body.len)
+        err = sp_head_add(head, &s->arena, SP_STR("content-type"), SP_STR("text/plain"));
+    if (!err && s->choice.route->kind == SP_ROUTE_REDIRECT) {
+        struct sp_route_input in = { .head = &s->request, .arena = &s->arena, .path = s->path };
+        sp_str location = sp_route_location(s->choice.route, &in);
+        err = location.ptr ? sp_head_add(head, &s->arena, SP_STR("location"), location) : SP_E_NOMEM;
+    }
+    return err ? err : sp_route_edit_response(s->table, &s->choice, &s->arena, head);
+}
+
+void sp_stream_answer_self(struct sp_stream *s)
+{
+    const struct sp_route *route = s->choice.route;
+    bool redirect = route->kind == SP_ROUTE_REDIRECT;
+    set_why(s, redirect ? SP_WHY_REDIRECT : SP_WHY_DIRECT);
+    uint32_t status = redirect ? route->redirect.status : route->direct_status;
+    sp_str body = redirect ? SP_STR_NULL : route->direct_body;
+    s->answer.status = status;
+    if (s->codec->multiplexed) { /* RPC has no redirect: the status says it */
+        s->answer_done = sp_stream_write_error(s->caller, &s->request, s->why, status, false);
+        s->answer_started = s->own_answer = true;
+        sp_stream_finish(s);
+        return;
+    }
+    struct sp_head head;
+    size_t room = body.len + ERROR_ROOM * 8;
+    sp_err err = direct_head(s, &head, status, body);
+    char *out = err ? NULL : sp_conn_reserve(&s->caller->conn, room);
+    ssize_t n = out ? s->codec->encode_head(&head, out, room - body.len) : SP_E_NOMEM;
+    if (n < 0) {
+        sp_stream_refuse(s, SP_WHY_MEMORY);
+        return;
+    }
+    if (!(head.flags & SP_HEAD_NO_BODY) && body.len) {
+        memcpy(out + n, body.ptr, body.len);
+        n += (ssize_t)body.len;
+        s->answer_bytes = body.len;
+    }
+    sp_conn_commit(&s->caller->conn, (size_t)n);
+    s->answer_started = s->answer_done = s->own_answer = true;
+    sp_stream_finish(s);
+}
+
+/* What came could not be read. Calls under way on a multiplexed line end with it: their answers cannot be
+ * trusted to find a reader. */
+void sp_stream_broken(struct sp_line *line, struct sp_event *ev)
+{
+    enum sp_why why = ev->status == 431 ? SP_WHY_HEAD_TOO_LARGE
+                      : ev->status == 414 ? SP_WHY_URI_TOO_LONG
+                      : ev->status == 413 ? SP_WHY_BODY_TOO_LARGE
+                      : ev->status == 501 ? SP_WHY_UNSUPPORTED
+                      : ev->status == 505 ? SP_WHY_HTTP_VERSION
+                      : ev->status == 408 ? SP_WHY_HEADERS_TIMEOUT
+                      : line->conn.codec->multiplexed ? SP_WHY_BAD_FRAME
+                                                      : SP_WHY_BAD_REQUEST;
+    struct sp_stream *current = line->conn.codec->multiplexed ? NULL : SP_LIST_FIRST(&line->calls_in, struct sp_stream, in_link);
+    if (current) { /* its body is broken */
+        current->failure = ev->why;
+        line->last = true;
+        sp_stream_refuse(current, why);
+        if (line->state == SP_LINE_OPEN)
+            sp_line_linger(line, why);
+        return;
+    }
+    sp_cell_add(&line->worker->cells.why[why], 1);
+    struct sp_head unknown = { .kind = SP_MSG_REQUEST, .protocol = (uint8_t)line->conn.codec->protocol };
+    const struct sp_head *request = ev->head && ev->head->raw.len ? ev->head : &unknown;
+    if (line->conn.codec->multiplexed && request == &unknown)
+        request = NULL; /* no id to answer to */
+    if (request)
+        (void)sp_stream_write_error(line, request, why, ev->status ? ev->status : 400, true);
+    sp_report_broken(line, why, ev);
+    sp_line_linger(line, why);
+}
+
+/* ---- cut ---- */
+
+void sp_stream_caller_gone(struct sp_stream *s, enum sp_why why)
+{
+    sp_list_remove(&s->in_link);
+    sp_list_remove(&s->behind_link);
+    s->caller = NULL;
+    if (!s->answer_done)
+        set_why(s, why ? why : SP_WHY_CLIENT_GONE);
+    if (s->cluster && !s->answer_done)
+        sp_cell_add(&s->cluster->cells.rq_cancelled, 1);
+    sp_stream_finish(s);
+}
+
+void sp_stream_callee_gone(struct sp_stream *s, enum sp_why why)
+{
+    sp_list_remove(&s->out_link);
+    if (s->endpoint)
+        sp_cell_add(&s->endpoint->rq_error, 1);
+    if (s->cluster)
+        sp_cell_add(&s->cluster->cells.rq_rx_reset, 1);
+    if (!s->failure)
+        s->failure = sp_why_row(why)->text;
+    s->callee = NULL;
+    if (s->answer_done && sp_list_is_on(&s->behind_link))
+        return; /* its answer is whole and only waits its turn */
+    sp_stream_refuse(s, why ? why : SP_WHY_UPSTREAM_CLOSED);
+}
+
+void sp_stream_cut(struct sp_stream *s, enum sp_why why)
+{
+    sp_stream_refuse(s, why);
+}
+
+void sp_stream_tunnel_end(struct sp_stream *s, struct sp_line *from)
+{
+    struct sp_line *other = from == s->caller ? s->callee : s->caller;
+    if (s->tunnel_ends++ || !other) {
+        s->answer_done = true;
+        sp_stream_finish(s);
+        return;
+    }
+    sp_conn_finish(&other->conn);
+}
+
+/* ---- the end ---- */
+
+static void release_caller(struct sp_line *line, const struct sp_stream *s)
+{
+    if (!line)
+        return;
+    bool begun = s->answer_started && !s->answer_done;
+    bool half_frame = line->sending == s;
+    if (half_frame)
+        line->sending = NULL;
+    if (line->receiving == s)
+        line->receiving = NULL;
+    if (half_frame || (begun && !s->codec->multiplexed)) {
+        sp_line_close(line, s->why ? s->why : SP_WHY_UPSTREAM_RESET, true);
+        return;
+    }
+    if (!s->codec->multiplexed && !s->answer_done) { /* not even an error could be said */
+        sp_line_close(line, s->why, true);
+        return;
+    }
+    sp_line_release(line, s->codec->multiplexed || (s->request_done && !s->caller_last && !s->tunnel));
+}
+
+void sp_stream_finish(struct sp_stream *s)
+{
+    sp_stream_move(s, SP_STREAM_DONE);
+    sp_timer_stop(s->worker->loop, &s->timer);
+    sp_list_remove(&s->behind_link);
+    bool reusable;
+    struct sp_line *caller = s->caller, *callee = leave_callee(s, &reusable);
+    sp_list_remove(&s->in_link);
+    sp_forward_drop_held(s);
+    sp_report_call(s, caller);
+    if (s->counted) {
+        sp_lease_give(&s->cluster->requests);
+        sp_cell_sub(&s->cluster->cells.rq_active, 1);
+    }
+    struct sp_endpoint *kept = s->endpoint;
+    if (kept)
+        kept->users++; /* until the lines have gone on */
+    sp_stream_unpick(s);
+    struct sp_cluster *cluster = s->cluster;
+    struct sp_chain *chain = s->chain;
+    if (chain)
+        sp_cell_sub(&chain->cells.rq_active, 1);
+    if (chain && s->tunnel)
+        sp_cell_sub(&chain->cells.cx_upgrades_active, 1);
+    release_callee(callee, reusable);
+    if (caller && !caller->conn.closed)
+        release_caller(caller, s);
+    if (kept)
+        sp_endpoint_unuse(kept);
+    if (cluster)
+        sp_cluster_unuse(cluster);
+    if (chain)
+        sp_chain_unuse(chain);
+    sp_stream_give(s);
+}

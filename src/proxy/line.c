@@ -1,0 +1,690 @@
+/* line: a connection's life above link/: who calls on it, when it is idle, when it must go.
+ *
+ * Downstream                                   Upstream
+ *    accept ──> OPEN ──> CLOSING ──> gone         CONNECTING ──> OPEN (idle | busy) ──> CLOSING ──> gone
+ *
+ * One timer for each line, set to the earliest of what can be due (sp_line_arm): a connect that takes too
+ * long, a head that does not end, a reader that takes nothing, a heartbeat, idleness, age. Nothing touches
+ * the timer while calls flow: it fires, looks at the times that were noted, and is set anew.
+ *
+ * A multiplexed line carries whole frames. `sending` is the call whose frame is partly queued; a whole frame
+ * of another call waits on `behind` until it has ended. An upstream line that dies in mid-frame would take
+ * other callers along, so requests are forwarded when they are whole; one too big to be held gets a line of
+ * its own (exclusive).
+ *
+ * Backward calls. A Bolt server may call its client on the connection that the client opened. Upstream lines
+ * are shared by all callers of a worker, so the client is known only while one downstream line alone has
+ * called through it (`bound`). When a request comes back on a shared line it is refused (BACKWARD), and the
+ * endpoint is remembered as one that talks back: from then on each downstream line gets upstream lines of
+ * its own to it, and the next backward call finds its way.
+ *
+ * Back-pressure. Who pours into a full line rests (paused) on its `waiters` until it has drained. A reader
+ * that takes nothing for STALL_NS is cut: behind a shared upstream line others wait. */
+#include "proxy/line.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/sm.h"
+#include "proxy/stream.h"
+#include "proxy/worker.h"
+
+enum { KEEP_LINES = 256, HEARTBEATS_LOST_MAX = 3, HEARTBEAT_ROOM = 64 };
+
+#define HEADERS_NS_DEFAULT (30 * SP_NS_PER_S) /* a head that does not end; Envoy has none by default */
+#define LINGER_NS (2 * SP_NS_PER_S)
+#define STALL_NS (30 * SP_NS_PER_S)
+#define HEARTBEAT_NS_DEFAULT (15 * SP_NS_PER_S) /* bolt.tcp.heartbeat.interval */
+#define HEARTBEAT_WAIT_NS (1 * SP_NS_PER_S)     /* sofa-bolt waits 1 s for the answer */
+#define NEVER UINT64_MAX
+
+static const struct sp_sm_state states[] = {
+    [SP_LINE_CONNECTING] = { "connecting", SP_SM_TO(SP_LINE_OPEN) | SP_SM_TO(SP_LINE_CLOSING) },
+    [SP_LINE_OPEN] = { "open", SP_SM_TO(SP_LINE_CLOSING) },
+    [SP_LINE_CLOSING] = { "closing", 0 },
+};
+
+static void on_timer(struct sp_timer *timer);
+
+static struct sp_line *line_of(struct sp_conn *conn)
+{
+    return SP_CONTAINER(conn, struct sp_line, conn);
+}
+
+static bool is_multiplexed(const struct sp_line *line)
+{
+    return line->conn.codec && line->conn.codec->multiplexed;
+}
+
+/* ---- storage ---- */
+
+static struct sp_line *line_take(struct sp_worker *worker)
+{
+    struct sp_line *line = worker->free_lines;
+    if (line) {
+        worker->free_lines = (struct sp_line *)(void *)line->link.next;
+        worker->free_line_count--;
+        memset(line, 0, sizeof(*line));
+    } else {
+        line = sp_mem_zalloc(sizeof(*line));
+        if (!line)
+            return NULL;
+    }
+    line->worker = worker;
+    sp_list_init(&line->calls_in);
+    sp_list_init(&line->calls_out);
+    sp_list_init(&line->waiters);
+    sp_list_init(&line->behind);
+    sp_list_init(&line->binds);
+    sp_idmap_init(&line->ids);
+    line->timer.on_fire = on_timer;
+    line->opened_ns = sp_loop_now(worker->loop);
+    return line;
+}
+
+static void line_give(struct sp_line *line)
+{
+    struct sp_worker *worker = line->worker;
+    sp_idmap_deinit(&line->ids);
+    sp_mem_free(line->origin);
+    line->origin = NULL;
+    if (worker->free_line_count >= KEEP_LINES) {
+        sp_mem_free(line);
+        return;
+    }
+    line->link.next = (struct sp_list *)(void *)worker->free_lines;
+    worker->free_lines = line;
+    worker->free_line_count++;
+}
+
+/* ---- events of the connection ---- */
+
+static void on_heartbeat(struct sp_line *line, const struct sp_head *head)
+{
+    if (line->chain)
+        sp_cell_add(&line->chain->cells.heartbeats, 1);
+    char *room = line->sending ? NULL : sp_conn_reserve(&line->conn, HEARTBEAT_ROOM);
+    if (!room)
+        return; /* never inside another frame: that frame's bytes are sign of life enough */
+    ssize_t n = line->conn.codec->encode_heartbeat(head, head->id, true, room, HEARTBEAT_ROOM);
+    if (n > 0)
+        sp_conn_commit(&line->conn, (size_t)n);
+}
+
+static void on_heartbeat_ack(struct sp_line *line, const struct sp_head *head)
+{
+    if (head->id != line->heartbeat_id)
+        return;
+    line->heartbeat_id = 0;
+    line->heartbeats_lost = 0;
+}
+
+static void on_answer_head(struct sp_line *line, struct sp_event *ev, struct sp_slab *slab)
+{
+    struct sp_stream *stream;
+    if (is_multiplexed(line)) {
+        stream = sp_idmap_get(&line->ids, ev->head->id);
+    } else {
+        stream = SP_LIST_FIRST(&line->calls_out, struct sp_stream, out_link);
+        if (!stream) { /* an answer to nothing: what follows cannot be trusted */
+            sp_line_close(line, SP_WHY_UPSTREAM_PROTOCOL, true);
+            return;
+        }
+    }
+    bool more = !ev->end && ev->head->kind == SP_MSG_RESPONSE;
+    line->receiving = more ? stream : NULL;
+    line->receiving_answer = true;
+    if (stream) /* else it is late: its caller has gone or has had an answer */
+        sp_stream_answer(stream, ev, slab);
+}
+
+static void on_head(struct sp_line *line, struct sp_event *ev, struct sp_slab *slab)
+{
+    line->part_ns = 0;
+    switch ((enum sp_msg)ev->head->kind) {
+    case SP_MSG_REQUEST:
+    case SP_MSG_ONEWAY:
+        line->receiving = NULL;
+        line->receiving_answer = false;
+        sp_stream_request(line, ev, slab);
+        return;
+    case SP_MSG_RESPONSE:
+    case SP_MSG_INTERIM:
+        on_answer_head(line, ev, slab);
+        return;
+    case SP_MSG_HEARTBEAT:
+        on_heartbeat(line, ev->head);
+        return;
+    case SP_MSG_HEARTBEAT_ACK:
+        on_heartbeat_ack(line, ev->head);
+        return;
+    case SP_MSG_GOAWAY:
+        sp_line_drain(line);
+        return;
+    }
+}
+
+static void on_conn_event(struct sp_conn *conn, struct sp_event *ev, struct sp_slab *slab)
+{
+    struct sp_line *line = line_of(conn);
+    if (line->state == SP_LINE_CLOSING)
+        return; /* lingering: read and dropped */
+    if (ev->kind == SP_EVENT_HEAD) {
+        on_head(line, ev, slab);
+        return;
+    }
+    struct sp_stream *stream = line->receiving;
+    if (ev->end)
+        line->receiving = NULL;
+    if (!stream)
+        return; /* the rest of something that nobody wants any more */
+    if (line->receiving_answer)
+        sp_stream_answer_more(stream, ev, slab);
+    else
+        sp_stream_request_more(stream, ev, slab);
+}
+
+static void on_conn_broken(struct sp_conn *conn, struct sp_event *ev)
+{
+    struct sp_line *line = line_of(conn);
+    if (line->state == SP_LINE_CLOSING)
+        return;
+    if (line->chain) {
+        sp_cell_add(&line->chain->cells.cx_protocol_error, 1);
+        sp_stream_broken(line, ev);
+        return;
+    }
+    sp_cell_add(&line->endpoint->cluster->cells.cx_protocol_error, 1);
+    struct sp_stream *at;
+    SP_LIST_EACH (&line->calls_out, at, next, struct sp_stream, out_link)
+        at->failure = ev->why;
+    sp_line_close(line, SP_WHY_UPSTREAM_PROTOCOL, true);
+}
+
+static void on_conn_end(struct sp_conn *conn, sp_err err, bool mid_message)
+{
+    struct sp_line *line = line_of(conn);
+    if (line->state == SP_LINE_CLOSING) {
+        sp_line_close(line, line->why, err != SP_E_CLOSED);
+        return;
+    }
+    if (line->tunnel && err == SP_E_CLOSED && (line->chain || line->endpoint)) {
+        struct sp_stream *stream = line->chain ? SP_LIST_FIRST(&line->calls_in, struct sp_stream, in_link)
+                                               : SP_LIST_FIRST(&line->calls_out, struct sp_stream, out_link);
+        if (stream) {
+            sp_stream_tunnel_end(stream, line);
+            return;
+        }
+    }
+    if (line->chain) {
+        /* A client may end its direction and still wait for its answers (RFC 9112 9.6). */
+        bool waits = err == SP_E_CLOSED && !mid_message && !line->receiving && !sp_list_is_empty(&line->calls_in);
+        if (waits) {
+            line->last = true;
+            return;
+        }
+        sp_cell_add(&line->chain->cells.cx_destroy_remote, 1);
+        sp_line_close(line, err == SP_E_NOMEM ? SP_WHY_MEMORY : SP_WHY_CLIENT_GONE, err != SP_E_CLOSED);
+        return;
+    }
+    sp_line_close(line, err == SP_E_CLOSED ? SP_WHY_UPSTREAM_CLOSED : SP_WHY_UPSTREAM_RESET, err != SP_E_CLOSED);
+}
+
+static void wake_waiters(struct sp_line *line)
+{
+    struct sp_list *at;
+    line->full_ns = 0;
+    while ((at = sp_list_pop_first(&line->waiters))) {
+        struct sp_line *waiter = SP_CONTAINER(at, struct sp_line, wait_link);
+        sp_conn_pause(&waiter->conn, false);
+        if (is_multiplexed(waiter))
+            sp_conn_hold(&waiter->conn, false);
+    }
+}
+
+static void on_conn_drained(struct sp_conn *conn)
+{
+    wake_waiters(line_of(conn));
+}
+
+static void on_conn_connected(struct sp_conn *conn, sp_err err)
+{
+    struct sp_line *line = line_of(conn);
+    if (err) {
+        sp_pool_line_failed(line, SP_WHY_CONNECT, err);
+        sp_line_close(line, SP_WHY_CONNECT, true);
+        return;
+    }
+    sp_sm_move(states, &line->state, SP_LINE_OPEN, "line");
+    sp_line_arm(line);
+    sp_pool_line_open(line);
+}
+
+static void on_conn_closed(struct sp_conn *conn)
+{
+    struct sp_line *line = line_of(conn);
+    struct sp_worker *worker = line->worker;
+    if (line->chain) {
+        struct sp_listener *listener = line->chain->listener;
+        sp_cell_sub(&line->chain->cells.cx_active, 1);
+        sp_chain_unuse(line->chain);
+        sp_listener_unuse(listener);
+        sp_cell_sub(&worker->cells.connections_active, 1);
+        sp_lease_give(&worker->connection_lease);
+    } else {
+        struct sp_endpoint *endpoint = line->endpoint;
+        sp_pool_line_closed(endpoint);
+        sp_endpoint_unuse(endpoint);
+    }
+    line_give(line);
+}
+
+static void on_conn_part(struct sp_conn *conn)
+{
+    struct sp_line *line = line_of(conn);
+    if (!line->chain || line->part_ns || line->receiving || line->tunnel)
+        return;
+    if (!is_multiplexed(line) && !sp_list_is_empty(&line->calls_in))
+        return; /* the next request waits for its turn: not its sender's fault */
+    line->part_ns = sp_loop_now(line->worker->loop);
+    sp_line_arm(line);
+}
+
+static const struct sp_conn_ops conn_ops = {
+    .on_connected = on_conn_connected,
+    .on_event = on_conn_event,
+    .on_broken = on_conn_broken,
+    .on_end = on_conn_end,
+    .on_drained = on_conn_drained,
+    .on_part = on_conn_part,
+    .on_closed = on_conn_closed,
+};
+
+/* ---- begin ---- */
+
+void sp_line_accept(struct sp_chain *chain, int fd, const struct sp_origin *origin, const struct sp_codec *codec,
+                    struct sp_view first)
+{
+    struct sp_worker *worker = chain->listener->worker;
+    struct sp_line *line = line_take(worker);
+    struct sp_origin *copy = sp_mem_alloc(sizeof(*copy));
+    if (!line || !copy)
+        goto fail_memory;
+    *copy = *origin;
+    line->origin = copy;
+    line->chain = chain;
+    line->state = SP_LINE_OPEN;
+    if (sp_conn_open(&line->conn, &worker->link, &conn_ops, fd))
+        goto fail_open;
+    line->conn.out_mark = chain->listener->spec->buffer_bytes ? chain->listener->spec->buffer_bytes / 4
+                                                                : SP_CONN_MARK_DEFAULT;
+    chain->users++;
+    sp_list_push(&worker->lines, &line->link);
+    sp_cell_add(&chain->cells.cx_total, 1);
+    sp_cell_add(&chain->cells.cx_active, 1);
+    sp_conn_speak(&line->conn, codec, SP_ROLE_SERVER, &chain->limits);
+    if (first.len)
+        sp_conn_feed(&line->conn, first);
+    if (line->state == SP_LINE_OPEN)
+        sp_line_arm(line);
+    return;
+
+fail_open:
+    line->chain = NULL;
+fail_memory:
+    if (line) {
+        line->origin = NULL;
+        line_give(line);
+    }
+    sp_mem_free(copy);
+    sp_slab_unref(first.slab);
+    sp_cell_add(&worker->cells.memory_refused, 1);
+    sp_listener_refuse(chain->listener, fd, SP_WHY_MEMORY);
+}
+
+sp_err sp_line_connect(struct sp_endpoint *endpoint, const struct sp_codec *codec, struct sp_line **ret_line)
+{
+    struct sp_cluster *cluster = endpoint->cluster;
+    struct sp_worker *worker = cluster->worker;
+    struct sp_line *line = line_take(worker);
+    if (!line)
+        return SP_E_NOMEM;
+    line->endpoint = endpoint;
+    line->state = SP_LINE_CONNECTING;
+    const sp_addr *bind = cluster->spec->bind.family ? &cluster->spec->bind : NULL;
+    sp_err err = sp_conn_connect(&line->conn, &worker->link, &conn_ops, &endpoint->addr, bind, 0);
+    if (err) {
+        line->endpoint = NULL;
+        line_give(line);
+        return err;
+    }
+    if (cluster->spec->buffer_bytes)
+        line->conn.out_mark = cluster->spec->buffer_bytes / 4;
+    sp_conn_speak(&line->conn, codec, SP_ROLE_CLIENT, &cluster->limits);
+    endpoint->users++;
+    sp_cell_add(&endpoint->cx_total, 1);
+    sp_cell_add(&endpoint->cx_active, 1);
+    sp_cell_add(&cluster->cells.cx_total, 1);
+    sp_cell_add(&cluster->cells.cx_active, 1);
+    sp_line_arm(line);
+    *ret_line = line;
+    return 0;
+}
+
+/* ---- calls ---- */
+
+void sp_line_wait(struct sp_line *from, struct sp_line *to)
+{
+    if (from == to || sp_list_is_on(&from->wait_link))
+        return;
+    sp_list_push(&to->waiters, &from->wait_link);
+    sp_conn_pause(&from->conn, true);
+    if (is_multiplexed(from))
+        sp_conn_hold(&from->conn, true); /* what was read already would pour on */
+    if (!to->full_ns) {
+        to->full_ns = sp_loop_now(to->worker->loop);
+        sp_line_arm(to);
+    }
+}
+
+void sp_line_check_full(struct sp_line *from, struct sp_line *to)
+{
+    if (sp_conn_is_full(&to->conn))
+        sp_line_wait(from, to);
+}
+
+void sp_line_frame_done(struct sp_line *line)
+{
+    line->sending = NULL;
+    while (!line->sending && !sp_list_is_empty(&line->behind)) {
+        struct sp_list *at = sp_list_pop_first(&line->behind);
+        sp_stream_go_on(SP_CONTAINER(at, struct sp_stream, behind_link), line);
+    }
+    if (!line->sending && !sp_conn_is_full(&line->conn))
+        wake_waiters(line);
+}
+
+uint32_t sp_line_take_id(struct sp_line *line, struct sp_stream *stream)
+{
+    do {
+        line->next_id = line->next_id + 1 ? line->next_id + 1 : 1;
+    } while (sp_idmap_get(&line->ids, line->next_id));
+    if (stream && sp_idmap_put(&line->ids, line->next_id, stream))
+        return 0;
+    return line->next_id;
+}
+
+static void release_upstream(struct sp_line *line, bool reusable)
+{
+    uint32_t most = line->endpoint->cluster->spec->max_requests_per_connection;
+    if (most && line->calls >= most && !line->last) {
+        line->last = true;
+        sp_cell_add(&line->endpoint->cluster->cells.cx_max_requests, 1);
+    }
+    if (is_multiplexed(line)) {
+        line->exclusive = false;
+        reusable = true;
+    } else if (line->conn.in_len > 0 || !line->conn.codec->is_idle(&line->conn.codec_state)) {
+        reusable = false; /* bytes behind the answer: nothing that we asked for */
+    }
+    bool quiet = sp_list_is_empty(&line->calls_out) && sp_list_is_empty(&line->calls_in);
+    if (!reusable || (line->last && quiet)) {
+        sp_line_close(line, SP_WHY_NONE, !reusable);
+        return;
+    }
+    if (!line->last)
+        sp_pool_line_free(line);
+}
+
+void sp_line_release(struct sp_line *line, bool reusable)
+{
+    if (line->state == SP_LINE_CLOSING)
+        return;
+    if (line->endpoint) {
+        release_upstream(line, reusable);
+        return;
+    }
+    if (is_multiplexed(line)) {
+        if (line->last && sp_list_is_empty(&line->calls_in))
+            sp_line_linger(line, SP_WHY_NONE);
+        return;
+    }
+    if (!reusable || line->last) {
+        sp_line_linger(line, SP_WHY_NONE);
+        return;
+    }
+    sp_conn_hold(&line->conn, false);
+}
+
+/* ---- the end ---- */
+
+static void tell_calls(struct sp_line *line, enum sp_why why)
+{
+    struct sp_list *at;
+    while (!sp_list_is_empty(&line->calls_in)) {
+        at = line->calls_in.next;
+        sp_stream_caller_gone(SP_CONTAINER(at, struct sp_stream, in_link), why);
+        SP_ASSERT(line->calls_in.next != at);
+    }
+    while (!sp_list_is_empty(&line->calls_out)) {
+        at = line->calls_out.next;
+        sp_stream_callee_gone(SP_CONTAINER(at, struct sp_stream, out_link), why);
+        SP_ASSERT(line->calls_out.next != at);
+    }
+}
+
+static void unbind(struct sp_line *line)
+{
+    struct sp_list *at;
+    line->bound = NULL;
+    while ((at = sp_list_pop_first(&line->binds)))
+        SP_CONTAINER(at, struct sp_line, link)->bound = NULL;
+}
+
+void sp_line_close(struct sp_line *line, enum sp_why why, bool reset)
+{
+    if (line->conn.closed)
+        return;
+    if (line->endpoint)
+        sp_pool_line_gone(line);
+    if (line->state != SP_LINE_CLOSING) {
+        sp_sm_move(states, &line->state, SP_LINE_CLOSING, "line");
+        line->why = (uint16_t)why;
+    }
+    sp_timer_stop(line->worker->loop, &line->timer);
+    if (line->endpoint) {
+        struct sp_cluster *cluster = line->endpoint->cluster;
+        bool busy = !sp_list_is_empty(&line->calls_out);
+        sp_cell_add(busy ? &cluster->cells.cx_destroy_with_active : &cluster->cells.cx_destroy, 1);
+    }
+    tell_calls(line, why);
+    line->receiving = line->sending = NULL;
+    wake_waiters(line);
+    sp_list_remove(&line->wait_link);
+    unbind(line);
+    sp_list_remove(&line->link);
+    sp_conn_close(&line->conn, reset);
+}
+
+void sp_line_linger(struct sp_line *line, enum sp_why why)
+{
+    if (line->state == SP_LINE_CLOSING)
+        return;
+    sp_sm_move(states, &line->state, SP_LINE_CLOSING, "line");
+    line->why = (uint16_t)why;
+    tell_calls(line, why);
+    line->receiving = NULL;
+    wake_waiters(line);
+    if (line->conn.end_told || line->conn.end_pending) {
+        sp_timer_stop(line->worker->loop, &line->timer);
+        sp_list_remove(&line->link);
+        unbind(line);
+        sp_conn_close_flushed(&line->conn);
+        return;
+    }
+    sp_conn_speak(&line->conn, NULL, SP_ROLE_SERVER, NULL); /* what still comes is dropped unread */
+    sp_conn_hold(&line->conn, false);
+    sp_conn_pause(&line->conn, false);
+    sp_conn_finish(&line->conn);
+    sp_timer_set(line->worker->loop, &line->timer, LINGER_NS);
+}
+
+void sp_line_drain(struct sp_line *line)
+{
+    if (line->state != SP_LINE_OPEN)
+        return;
+    line->last = true;
+    bool quiet = sp_list_is_empty(&line->calls_in) && sp_list_is_empty(&line->calls_out);
+    if (line->endpoint)
+        sp_pool_line_gone(line);
+    if (!quiet || line->receiving || line->conn.in_len)
+        return;
+    if (line->endpoint)
+        sp_line_close(line, SP_WHY_DRAINING, false);
+    else
+        sp_line_linger(line, SP_WHY_DRAINING);
+}
+
+/* ---- time ---- */
+
+static bool is_quiet(const struct sp_line *line)
+{
+    return sp_list_is_empty(&line->calls_in) && sp_list_is_empty(&line->calls_out);
+}
+
+static sp_ns headers_ns(const struct sp_line *line)
+{
+    uint64_t ns = line->chain->spec->headers_timeout_ns;
+    return ns ? ns : HEADERS_NS_DEFAULT;
+}
+
+static sp_ns idle_ns(const struct sp_line *line)
+{
+    return line->chain ? line->chain->spec->idle_ns : line->endpoint->cluster->spec->idle_timeout_ns;
+}
+
+static sp_ns age_ns(const struct sp_line *line)
+{
+    if (line->last)
+        return 0;
+    return line->chain ? line->chain->spec->max_connection_ns : line->endpoint->cluster->spec->max_connection_ns;
+}
+
+/* When to say that we are alive, or to miss the answer; 0 where the protocol does not. */
+static sp_ns heartbeat_due(const struct sp_line *line)
+{
+    if (!line->endpoint || !line->conn.codec || !line->conn.codec->encode_heartbeat)
+        return 0;
+    if (line->heartbeat_id)
+        return line->heartbeat_ns + HEARTBEAT_WAIT_NS;
+    uint64_t ns = line->endpoint->cluster->spec->heartbeat_ns;
+    return line->conn.last_ns + (ns ? ns : HEARTBEAT_NS_DEFAULT);
+}
+
+static sp_ns stall_due(const struct sp_line *line)
+{
+    return line->full_ns ? SP_MAX(line->full_ns, line->conn.out_ns) + STALL_NS : 0;
+}
+
+static void sooner(sp_ns *due, sp_ns at)
+{
+    if (at && at < *due)
+        *due = at;
+}
+
+void sp_line_arm(struct sp_line *line)
+{
+    struct sp_loop *loop = line->worker->loop;
+    sp_ns now = sp_loop_now(loop), due = NEVER;
+    if (line->state == SP_LINE_CLOSING)
+        return; /* linger has set it */
+    if (line->state == SP_LINE_CONNECTING) {
+        due = line->opened_ns + line->endpoint->cluster->spec->connect_timeout_ns;
+    } else {
+        sooner(&due, line->part_ns ? line->part_ns + headers_ns(line) : 0);
+        sooner(&due, stall_due(line));
+        sooner(&due, heartbeat_due(line));
+        if (idle_ns(line)) /* while busy: look again later */
+            sooner(&due, (is_quiet(line) ? line->conn.last_ns : now) + idle_ns(line));
+        sooner(&due, age_ns(line) ? line->opened_ns + age_ns(line) : 0);
+    }
+    if (due == NEVER)
+        sp_timer_stop(loop, &line->timer);
+    else
+        sp_timer_set(loop, &line->timer, due > now ? due - now : 0);
+}
+
+static void on_heartbeat_due(struct sp_line *line, sp_ns now)
+{
+    struct sp_cluster_cells *cells = &line->endpoint->cluster->cells;
+    if (line->heartbeat_id) {
+        line->heartbeat_id = 0;
+        sp_cell_add(&cells->cx_heartbeat_lost, 1);
+        if (++line->heartbeats_lost >= HEARTBEATS_LOST_MAX) {
+            sp_line_close(line, SP_WHY_HEARTBEAT_LOST, true);
+            return;
+        }
+    }
+    char *room = line->sending ? NULL : sp_conn_reserve(&line->conn, HEARTBEAT_ROOM);
+    uint32_t id = sp_line_take_id(line, NULL);
+    ssize_t n = room ? line->conn.codec->encode_heartbeat(NULL, id, false, room, HEARTBEAT_ROOM) : 0;
+    line->heartbeat_id = id;
+    line->heartbeat_ns = now;
+    if (n > 0)
+        sp_conn_commit(&line->conn, (size_t)n);
+    sp_cell_add(&cells->cx_heartbeat, 1);
+}
+
+static void on_idle_due(struct sp_line *line)
+{
+    if (line->chain) {
+        sp_cell_add(&line->chain->cells.cx_idle_timeout, 1);
+        sp_line_linger(line, SP_WHY_IDLE);
+    } else {
+        sp_cell_add(&line->endpoint->cluster->cells.cx_idle_timeout, 1);
+        sp_line_close(line, SP_WHY_IDLE, false);
+    }
+}
+
+static void look_at_times(struct sp_line *line, sp_ns now)
+{
+    sp_ns heartbeat = heartbeat_due(line), stall = stall_due(line);
+    if (line->part_ns && now >= line->part_ns + headers_ns(line)) {
+        sp_cell_add(&line->chain->cells.rq_header_timeout, 1);
+        struct sp_event ev = { .status = 408, .why = "the request's head did not end in time",
+                               .head = &line->worker->link.head };
+        sp_stream_broken(line, &ev);
+    } else if (stall && now >= stall) {
+        sp_line_close(line, SP_WHY_STALLED, true);
+    } else if (idle_ns(line) && is_quiet(line) && now >= line->conn.last_ns + idle_ns(line)) {
+        on_idle_due(line);
+    } else if (age_ns(line) && now >= line->opened_ns + age_ns(line)) {
+        if (line->chain)
+            sp_cell_add(&line->chain->cells.cx_max_duration, 1);
+        sp_line_drain(line);
+    } else if (heartbeat && now >= heartbeat) {
+        on_heartbeat_due(line, now);
+    }
+}
+
+static void on_timer(struct sp_timer *timer)
+{
+    struct sp_line *line = SP_CONTAINER(timer, struct sp_line, timer);
+    sp_ns now = sp_loop_now(line->worker->loop);
+    if (line->state == SP_LINE_CONNECTING) {
+        sp_cell_add(&line->endpoint->cluster->cells.cx_connect_timeout, 1);
+        sp_pool_line_failed(line, SP_WHY_CONNECT_TIMEOUT, SP_E_TIMEOUT);
+        sp_line_close(line, SP_WHY_CONNECT_TIMEOUT, true);
+        return;
+    }
+    if (line->state == SP_LINE_CLOSING) {
+        if (line->conn.out_bytes && now < line->conn.out_ns + STALL_NS)
+            sp_timer_set(line->worker->loop, timer, LINGER_NS); /* it still reads our last words */
+        else
+            sp_line_close(line, line->why, true);
+        return;
+    }
+    look_at_times(line, now);
+    if (line->state == SP_LINE_OPEN)
+        sp_line_arm(line);
+}

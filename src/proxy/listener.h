@@ -1,0 +1,55 @@
+/* listener: a place where connections come in: accepts, finds out what they are (PROXY header, original
+ * destination, first bytes), chooses the chain, and hands over to a line (calls) or a relay (raw TCP). */
+#ifndef SP_PROXY_LISTENER_H
+#define SP_PROXY_LISTENER_H
+
+#include "base/list.h"
+#include "io/sock.h"
+#include "model/snapshot.h"
+#include "proxy/view.h"
+#include "wire/codec.h"
+
+struct sp_worker;
+
+/* A chain of a listener with its figures. Connections point here; `users` keeps it when the listener changes. */
+struct sp_chain {
+    struct sp_listener *listener;
+    const struct sp_chain_spec *spec;
+    struct sp_resource *resource;  /* a reference: where spec lives */
+    struct sp_codec_limits limits;
+    struct sp_chain_cells cells;
+    struct sp_hist rq_time_ns;
+    uint32_t users;
+    bool gone;
+};
+
+struct sp_listener {
+    struct sp_worker *worker;
+    struct sp_list link;           /* on worker->listeners */
+    struct sp_resource *resource;
+    const struct sp_listener_spec *spec;
+    struct sp_acceptor acceptor;
+    bool accepting;
+    sp_addr bound;
+    struct sp_chain **chains;
+    uint32_t chain_count;
+    struct sp_listener_cells cells;
+    uint32_t active;               /* connections */
+    bool gone;
+};
+
+/* `fd` -1: open the address ourselves. */
+sp_err sp_listener_new(struct sp_worker *worker, struct sp_resource *resource, int fd, bool shared_fd,
+                       struct sp_listener **ret_listener) SP_MUST_USE;
+sp_err sp_listener_update(struct sp_listener *listener, struct sp_resource *resource) SP_MUST_USE;
+/* Stops accepting at once; freed when its connections are gone. */
+void sp_listener_free(struct sp_listener *listener);
+void sp_listener_pause(struct sp_listener *listener, bool on);
+
+/* A connection cannot be served: closes `fd`, counts, says why. The lease and the count are given back. */
+void sp_listener_refuse(struct sp_listener *listener, int fd, enum sp_why why);
+/* A connection is gone. */
+void sp_listener_unuse(struct sp_listener *listener);
+void sp_chain_unuse(struct sp_chain *chain);
+
+#endif

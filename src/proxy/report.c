@@ -1,0 +1,178 @@
+/* report: what is left of a call: figures in cells, and one record for the log and for /why.
+ *
+ * Numbers go to the cells of chain, cluster, endpoint and Istio's series; the record takes numbers and the
+ * beginnings of a few strings and is formatted later, by another thread (observe/). Nobody formats a number on
+ * a request's way.
+ *
+ * The series of a call is found by what can change it: chain, cluster, endpoint's workload, status, reason.
+ * Each cluster remembers the last one, so that most calls compare a few integers and hash nothing. */
+#include "proxy/report.h"
+
+#include <string.h>
+
+#include "proxy/listener.h"
+#include "proxy/stream_impl.h"
+
+static void count_class(sp_cell *first_1xx, uint32_t status)
+{
+    if (status >= 100 && status < 600)
+        sp_cell_add(&first_1xx[status / 100 - 1], 1); /* rq_1xx .. rq_5xx lie one behind the other */
+}
+
+static struct sp_series *series_of(struct sp_stream *s)
+{
+    struct sp_cluster *cluster = s->cluster;
+    struct sp_series_key key = {
+        .direction = (uint8_t)(s->chain ? s->chain->listener->spec->direction : SP_DIRECTION_OUTBOUND),
+        .protocol = (uint8_t)s->codec->protocol,
+        .status = (uint16_t)s->answer.status,
+        .why = s->why,
+        .app_error = (s->answer.flags & SP_HEAD_APP_ERROR) != 0,
+        .cluster = cluster ? cluster->spec->name : SP_STR_NULL,
+    };
+    if (s->endpoint) {
+        key.workload = s->endpoint->workload;
+        key.workload_namespace = s->endpoint->workload_namespace;
+    }
+    struct sp_series *last = cluster ? cluster->last_series : NULL;
+    if (last && last->key.status == key.status && last->key.why == key.why && last->key.app_error == key.app_error &&
+        last->key.direction == key.direction && last->key.protocol == key.protocol &&
+        last->key.workload.ptr == key.workload.ptr)
+        return last;
+    struct sp_series *series = sp_worker_series(s->worker, &key, cluster ? cluster->spec : NULL);
+    if (cluster && series && series->key.workload.ptr == key.workload.ptr)
+        cluster->last_series = series;
+    return series;
+}
+
+static void count(struct sp_stream *s, sp_ns duration)
+{
+    uint32_t status = s->answer.status;
+    bool app_error = s->answer.flags & SP_HEAD_APP_ERROR;
+    if (s->why)
+        sp_cell_add(&s->worker->cells.why[s->why], 1);
+    if (s->chain) {
+        count_class(&s->chain->cells.rq_1xx, status);
+        sp_hist_add(&s->chain->rq_time_ns, duration);
+        sp_cell_add(&s->chain->cells.rq_app_error, app_error);
+        sp_cell_add(&s->chain->cells.rq_oneway, s->oneway);
+    }
+    if (s->counted) {
+        count_class(&s->cluster->cells.rq_1xx, status);
+        sp_hist_add(&s->cluster->rq_time_ns, duration);
+        sp_cell_add(&s->cluster->cells.rq_app_error, app_error);
+        sp_cell_add(&s->cluster->cells.rq_retry_success, s->attempts > 1 && s->answer_done && !s->own_answer);
+    }
+    if (s->endpoint && (status >= 500 || app_error))
+        sp_cell_add(&s->endpoint->rq_error, 1);
+    struct sp_series *series = s->backward ? NULL : series_of(s);
+    if (!series)
+        return;
+    sp_cell_add(&series->requests, 1);
+    sp_hist_add(&series->duration_ns, duration);
+    sp_hist_add(&series->request_bytes, s->request_bytes);
+    sp_hist_add(&series->response_bytes, s->answer_bytes);
+}
+
+static void add_str(struct sp_report *report, enum sp_report_str which, sp_str s, uint32_t *at)
+{
+    size_t len = s.len, room = SP_REPORT_TEXT - *at;
+    if (len > room) {
+        len = room;
+        report->cut = true;
+    }
+    if (len)
+        memcpy(report->text + *at, s.ptr, len);
+    report->len[which] = (uint16_t)len;
+    *at += (uint32_t)len;
+}
+
+/* Part of traceparent between the first two dashes: the trace's id. */
+static sp_str trace_id(const struct sp_head *head)
+{
+    sp_str parent = sp_head_value(head, SP_HDR_TRACEPARENT);
+    if (parent.len >= 35 && parent.ptr[2] == '-')
+        return sp_str_of(parent.ptr + 3, 32);
+    sp_str sofa = sp_head_value(head, SP_HDR_SOFA_TRACE_ID);
+    return sofa.ptr ? sofa : sp_head_value(head, SP_HDR_B3_TRACE_ID);
+}
+
+static void add_strs(struct sp_report *report, const struct sp_stream *s)
+{
+    const struct sp_head *head = &s->request;
+    uint32_t at = 0;
+    sp_str id = sp_head_value(head, SP_HDR_X_REQUEST_ID), trace = trace_id(head);
+    add_str(report, SP_REPORT_SERVICE, head->service, &at);
+    add_str(report, SP_REPORT_METHOD, head->method, &at);
+    add_str(report, SP_REPORT_PATH, head->path, &at);
+    add_str(report, SP_REPORT_REQUEST_ID, id.ptr ? id : trace, &at);
+    add_str(report, SP_REPORT_TRACE_ID, trace, &at);
+    add_str(report, SP_REPORT_USER_AGENT, sp_head_value(head, SP_HDR_USER_AGENT), &at);
+    add_str(report, SP_REPORT_FORWARDED_FOR, sp_head_value(head, SP_HDR_X_FORWARDED_FOR), &at);
+    add_str(report, SP_REPORT_CLUSTER, s->cluster ? s->cluster->spec->name : SP_STR_NULL, &at);
+    add_str(report, SP_REPORT_ROUTE, s->choice.route ? s->choice.route->name : SP_STR_NULL, &at);
+    add_str(report, SP_REPORT_CALLER_APP, sp_head_value(head, SP_HDR_SOFA_APP), &at);
+    add_str(report, SP_REPORT_CHAIN, s->chain ? s->chain->spec->stat_prefix : SP_STR_NULL, &at);
+    add_str(report, SP_REPORT_FAILURE, sp_str_c(s->failure), &at);
+}
+
+void sp_report_call(struct sp_stream *s, const struct sp_line *caller)
+{
+    sp_ns duration = sp_loop_now(s->worker->loop) - s->started_ns;
+    count(s, duration);
+    struct sp_report *report = sp_worker_report(s->worker);
+    if (!report)
+        return;
+    memset(report, 0, offsetof(struct sp_report, text));
+    report->wall_start_ns = s->started_wall_ns;
+    report->duration_ns = duration;
+    report->request_ns = s->request_end_ns ? s->request_end_ns - s->started_ns : 0;
+    report->upstream_ns = s->answer_ns ? s->answer_ns - s->started_ns : 0;
+    report->bytes_received = s->request_bytes;
+    report->bytes_sent = s->answer_bytes;
+    if (caller && caller->origin) {
+        report->downstream = caller->origin->peer;
+        report->downstream_local = caller->origin->local;
+    }
+    if (s->endpoint)
+        report->upstream = s->endpoint->addr;
+    report->raw_status = s->answer.raw_status;
+    report->status = (uint16_t)s->answer.status;
+    report->why = s->why;
+    report->protocol = (uint8_t)s->codec->protocol;
+    report->proto_minor = s->request.proto_ver;
+    report->direction = (uint8_t)(s->chain ? s->chain->listener->spec->direction : SP_DIRECTION_NONE);
+    report->attempts = s->attempts;
+    report->app_error = (s->answer.flags & SP_HEAD_APP_ERROR) != 0;
+    report->oneway = s->oneway;
+    report->chain = s->chain ? s->chain->spec : NULL;
+    report->log_mask = s->chain ? (uint8_t)((1u << SP_MIN(s->chain->spec->log_count, 8u)) - 1) : 0;
+    add_strs(report, s);
+    sp_worker_report_done(s->worker, report);
+}
+
+void sp_report_broken(struct sp_line *line, enum sp_why why, const struct sp_event *ev)
+{
+    struct sp_report *report = sp_worker_report(line->worker);
+    if (!report)
+        return;
+    memset(report, 0, offsetof(struct sp_report, text));
+    report->wall_start_ns = sp_loop_wall(line->worker->loop);
+    if (line->origin) {
+        report->downstream = line->origin->peer;
+        report->downstream_local = line->origin->local;
+    }
+    report->status = ev->status ? ev->status : 400;
+    report->why = (uint16_t)why;
+    report->protocol = (uint8_t)line->conn.codec->protocol;
+    uint32_t at = 0;
+    for (int i = 0; i < SP_REPORT_STRS; i++)
+        add_str(report, (enum sp_report_str)i, i == SP_REPORT_FAILURE ? sp_str_c(ev->why) : SP_STR_NULL, &at);
+    if (line->chain) {
+        count_class(&line->chain->cells.rq_1xx, report->status);
+        report->direction = (uint8_t)line->chain->listener->spec->direction;
+        report->chain = line->chain->spec;
+        report->log_mask = (uint8_t)((1u << SP_MIN(line->chain->spec->log_count, 8u)) - 1);
+    }
+    sp_worker_report_done(line->worker, report);
+}

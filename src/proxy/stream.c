@@ -1,0 +1,510 @@
+/* stream: the walk of one call.
+ *
+ *                 ┌────────── retry: pick again ──────────┐
+ *   head ──> WALK ┴─> PENDING ──> ATTACHED ──> ANSWER ──> DONE
+ *             │          │            │           │
+ *             └──────────┴── refuse ──┴── cut ────┘        each end writes one report
+ *
+ * The phases stand in a table below: admit, route, answer ourselves, edit, cluster, limit, pick, attach. Each
+ * takes the stream and says go on, wait, or over. When the pool gives the line later, the call goes on in
+ * sp_stream_attached; when a connect fails and the policy allows, it re-enters at `pick`.
+ *
+ * After that nothing is decided any more: forward.c carries the bytes, finish.c ends the call.
+ *
+ * A stream is one block with an arena inside, taken from the worker's free list: a call that fits never meets
+ * the heap. Its head's strings point into the slab they were read into, which it keeps by reference.
+ *
+ * One timer covers the call: the earlier of its deadline and idleness; it is set when the call is attached
+ * and looks at noted times when it fires, so bytes that flow do not touch it.
+ *
+ * Times. The route's timeout counts from the moment the request is complete (as Envoy counts), for RPC from
+ * its head. A Bolt caller says how long it waits: the smaller of both holds, and the time that was spent here
+ * is taken off the field before the frame goes on, so that the server never works for nobody. */
+#include "proxy/stream_impl.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "base/sm.h"
+#include "proxy/listener.h"
+
+enum { KEEP_STREAMS = 64, ARENA_BLOCK = 4096, ARENA_LIMIT = 256 * 1024, UUID_BYTES = 36 };
+
+/* Answers do not depend on the request's class of failure: what a phase says. */
+enum phase_result { GO, WAIT, OVER };
+
+struct phase {
+    const char *name;
+    enum phase_result (*run)(struct sp_stream *stream);
+};
+
+static enum phase_result admit(struct sp_stream *s);
+static enum phase_result route(struct sp_stream *s);
+static enum phase_result answer_self(struct sp_stream *s);
+static enum phase_result cluster(struct sp_stream *s);
+static enum phase_result edit(struct sp_stream *s);
+static enum phase_result limit(struct sp_stream *s);
+static enum phase_result pick(struct sp_stream *s);
+static enum phase_result attach(struct sp_stream *s);
+
+enum { PHASE_PICK = 6 };
+
+static const struct phase phases[] = {
+    { "admit", admit },             /* refuses with TOO_MANY_STREAMS, BACKWARD, UPGRADE_REFUSED */
+    { "route", route },             /* NO_ROUTE, REGEX_LIMIT */
+    { "answer_self", answer_self }, /* REDIRECT, DIRECT */
+    { "cluster", cluster },         /* NO_CLUSTER, PROTOCOL_MISMATCH */
+    { "edit", edit },               /* MEMORY */
+    { "limit", limit },             /* BREAKER */
+    [PHASE_PICK] = { "pick", pick },/* NO_HEALTHY, DNS, NO_ORIGINAL_DST */
+    { "attach", attach },           /* POOL_FULL, CONNECT, DESCRIPTORS */
+};
+
+static const struct sp_sm_state states[] = {
+    [SP_STREAM_FREE] = { "free", SP_SM_TO(SP_STREAM_WALK) },
+    [SP_STREAM_WALK] = { "walk", SP_SM_TO(SP_STREAM_PENDING) | SP_SM_TO(SP_STREAM_ATTACHED) | SP_SM_TO(SP_STREAM_DONE) },
+    [SP_STREAM_PENDING] = { "pending", SP_SM_TO(SP_STREAM_WALK) | SP_SM_TO(SP_STREAM_ATTACHED) | SP_SM_TO(SP_STREAM_DONE) },
+    [SP_STREAM_ATTACHED] = { "attached", SP_SM_TO(SP_STREAM_ANSWER) | SP_SM_TO(SP_STREAM_WALK) | SP_SM_TO(SP_STREAM_DONE) },
+    [SP_STREAM_ANSWER] = { "answer", SP_SM_TO(SP_STREAM_DONE) },
+    [SP_STREAM_DONE] = { "done", SP_SM_TO(SP_STREAM_FREE) },
+};
+
+void sp_stream_move(struct sp_stream *stream, enum sp_stream_state to)
+{
+    sp_sm_move(states, &stream->state, (uint8_t)to, "stream");
+}
+
+static void walk(struct sp_stream *s, unsigned from)
+{
+    for (unsigned i = from; i < SP_COUNTOF(phases); i++)
+        if (phases[i].run(s) != GO)
+            return;
+}
+
+static enum phase_result refused(struct sp_stream *s, enum sp_why why)
+{
+    sp_stream_refuse(s, why);
+    return OVER;
+}
+
+/* ---- storage ---- */
+
+struct sp_stream *sp_stream_take(struct sp_worker *worker, enum sp_why *ret_why)
+{
+    if (!sp_lease_take(&worker->stream_lease)) {
+        sp_cell_add(&worker->cells.streams_refused, 1);
+        *ret_why = SP_WHY_TOO_MANY_STREAMS;
+        return NULL;
+    }
+    struct sp_stream *s = worker->free_streams;
+    if (s) {
+        worker->free_streams = (struct sp_stream *)(void *)s->link.next;
+        worker->free_stream_count--;
+        memset(s, 0, offsetof(struct sp_stream, arena));
+    } else {
+        s = sp_mem_alloc(sizeof(*s));
+        if (!s) {
+            sp_lease_give(&worker->stream_lease);
+            sp_cell_add(&worker->cells.memory_refused, 1);
+            *ret_why = SP_WHY_MEMORY;
+            return NULL;
+        }
+        memset(s, 0, offsetof(struct sp_stream, storage));
+        sp_arena_init(&s->arena, s->storage, sizeof(s->storage), ARENA_BLOCK, ARENA_LIMIT);
+    }
+    s->worker = worker;
+    s->started_ns = s->active_ns = sp_loop_now(worker->loop);
+    s->started_wall_ns = sp_loop_wall(worker->loop);
+    sp_stream_move(s, SP_STREAM_WALK);
+    sp_list_push(&worker->streams, &s->link);
+    sp_cell_add(&worker->cells.streams_total, 1);
+    sp_cell_add(&worker->cells.streams_active, 1);
+    return s;
+}
+
+void sp_stream_give(struct sp_stream *s)
+{
+    struct sp_worker *worker = s->worker;
+    sp_stream_move(s, SP_STREAM_FREE);
+    sp_list_remove(&s->link);
+    sp_slab_unref(s->request_slab);
+    sp_arena_reset(&s->arena);
+    sp_cell_sub(&worker->cells.streams_active, 1);
+    sp_lease_give(&worker->stream_lease);
+    if (worker->free_stream_count >= KEEP_STREAMS) {
+        sp_arena_deinit(&s->arena);
+        sp_mem_free(s);
+        return;
+    }
+    s->link.next = (struct sp_list *)(void *)worker->free_streams;
+    worker->free_streams = s;
+    worker->free_stream_count++;
+}
+
+/* ---- time ---- */
+
+static sp_ns idle_ns(const struct sp_stream *s)
+{
+    if (s->choice.route && s->choice.route->idle_timeout_ns)
+        return s->choice.route->idle_timeout_ns;
+    return s->chain ? s->chain->spec->stream_idle_ns : 0;
+}
+
+void sp_stream_arm(struct sp_stream *s)
+{
+    sp_ns now = sp_loop_now(s->worker->loop), due = UINT64_MAX;
+    if (s->deadline_ns && !s->tunnel)
+        due = s->deadline_ns;
+    if (idle_ns(s))
+        due = SP_MIN(due, s->active_ns + idle_ns(s));
+    if (due == UINT64_MAX)
+        sp_timer_stop(s->worker->loop, &s->timer);
+    else
+        sp_timer_set(s->worker->loop, &s->timer, due > now ? due - now : 0);
+}
+
+/* The request is whole (or, for RPC, its head is there): the route's time begins. */
+static void start_deadline(struct sp_stream *s)
+{
+    sp_ns now = sp_loop_now(s->worker->loop);
+    uint64_t ns = s->choice.route ? s->choice.route->timeout_ns : 0;
+    s->deadline_ns = ns ? now + ns : 0;
+    if (s->request.timeout_ms > 0) {
+        sp_ns callers = s->started_ns + (uint64_t)s->request.timeout_ms * SP_NS_PER_MS;
+        s->deadline_ns = s->deadline_ns ? SP_MIN(s->deadline_ns, callers) : callers;
+    }
+}
+
+static void on_timer(struct sp_timer *timer)
+{
+    struct sp_stream *s = SP_CONTAINER(timer, struct sp_stream, timer);
+    sp_ns now = sp_loop_now(s->worker->loop);
+    if (s->deadline_ns && !s->tunnel && now >= s->deadline_ns) {
+        if (s->cluster)
+            sp_cell_add(&s->cluster->cells.rq_timeout, 1);
+        if (s->chain)
+            sp_cell_add(&s->chain->cells.rq_timeout, 1);
+        sp_stream_refuse(s, SP_WHY_TIMEOUT);
+    } else if (idle_ns(s) && now >= s->active_ns + idle_ns(s)) {
+        if (s->chain)
+            sp_cell_add(&s->chain->cells.rq_idle_timeout, 1);
+        sp_stream_refuse(s, s->request_done ? SP_WHY_STREAM_IDLE : SP_WHY_REQUEST_TIMEOUT);
+    } else {
+        sp_stream_arm(s);
+    }
+}
+
+/* ---- events of the caller's line ---- */
+
+static void refuse_without_stream(struct sp_line *line, struct sp_event *ev, enum sp_why why)
+{
+    sp_cell_add(&line->worker->cells.why[why], 1);
+    bool multiplexed = line->conn.codec->multiplexed;
+    bool ok = sp_stream_write_error(line, ev->head, why, sp_why_row(why)->status, !multiplexed);
+    if (!multiplexed || !ok)
+        sp_line_linger(line, why);
+}
+
+void sp_stream_request(struct sp_line *line, struct sp_event *ev, struct sp_slab *slab)
+{
+    enum sp_why why;
+    struct sp_stream *s = sp_stream_take(line->worker, &why);
+    if (!s) {
+        refuse_without_stream(line, ev, why);
+        return;
+    }
+    s->timer.on_fire = on_timer;
+    s->caller = line;
+    s->codec = line->conn.codec;
+    sp_list_push(&line->calls_in, &s->in_link);
+    s->backward = line->endpoint != NULL;
+    s->chain = s->backward ? NULL : line->chain;
+    s->oneway = ev->head->kind == SP_MSG_ONEWAY;
+    if (s->chain) {
+        s->chain->users++;
+        sp_cell_add(&s->chain->cells.rq_total, 1);
+        sp_cell_add(&s->chain->cells.rq_active, 1);
+    }
+    bool multiplexed = s->codec->multiplexed;
+    s->request_slab = slab ? sp_slab_ref(slab) : NULL;
+    s->first = (struct sp_view){ NULL, ev->body.ptr, ev->body.len };
+    s->request_bytes = ev->body.len;
+    s->request_done = ev->end;
+    s->exclusive = multiplexed && !ev->end;
+    if (s->request_done)
+        s->request_end_ns = s->started_ns;
+    else
+        line->receiving = s;
+    if (!multiplexed && ev->end)
+        sp_conn_hold(&line->conn, true); /* answers go in order: the next request waits */
+    if (sp_head_copy(&s->request, ev->head, &s->arena, false)) {
+        sp_stream_refuse(s, SP_WHY_MEMORY);
+        return;
+    }
+    walk(s, 0);
+}
+
+void sp_stream_request_more(struct sp_stream *s, struct sp_event *ev, struct sp_slab *slab)
+{
+    struct sp_line *line = s->caller;
+    s->active_ns = sp_loop_now(s->worker->loop);
+    s->request_bytes += ev->body.len;
+    if (ev->end) {
+        s->request_done = true;
+        s->request_end_ns = s->active_ns;
+        if (!s->codec->multiplexed && !s->tunnel) {
+            sp_conn_hold(&line->conn, true);
+            start_deadline(s);
+            sp_stream_arm(s);
+        }
+    }
+    if (ev->end && ev->head && ev->kind == SP_EVENT_END && ev->head->header_count)
+        s->trailers = ev->head;
+    bool ok = !ev->body.len || sp_forward_hold(s, slab, ev->body);
+    if (!ok)
+        sp_stream_refuse(s, SP_WHY_MEMORY);
+    else if (s->state >= SP_STREAM_ATTACHED)
+        (void)sp_forward_request(s);
+    else if (s->held_bytes > SP_STREAM_HELD_BYTES)
+        sp_conn_pause(&line->conn, true); /* until there is a line: see sp_stream_attached */
+}
+
+/* ---- the phases ---- */
+
+/* A request that came backwards goes to the one downstream line that is known to speak through this one. */
+static enum phase_result send_backward(struct sp_stream *s)
+{
+    struct sp_line *from = s->caller, *to = from->bound;
+    from->endpoint->talks_back = true;
+    if (!to || to->state != SP_LINE_OPEN)
+        return refused(s, SP_WHY_BACKWARD);
+    start_deadline(s);
+    sp_stream_attached(s, to);
+    return OVER;
+}
+
+static enum phase_result admit(struct sp_stream *s)
+{
+    const struct sp_head *head = &s->request;
+    if (s->backward)
+        return send_backward(s);
+    const struct sp_chain_spec *spec = s->chain->spec;
+    if ((head->flags & SP_HEAD_TUNNEL) && !spec->upgrade_connect)
+        return refused(s, SP_WHY_UPGRADE_REFUSED);
+    if (head->flags & SP_HEAD_UPGRADE) {
+        bool websocket = sp_str_eq_nocase(sp_head_value(head, SP_HDR_UPGRADE), SP_STR("websocket"));
+        if (!websocket || !spec->upgrade_websocket)
+            s->request.flags = (s->request.flags & ~(uint32_t)SP_HEAD_UPGRADE) | SP_HEAD_EDITED; /* RFC 9110 7.8: may be ignored */
+    }
+    return GO;
+}
+
+static void route_input(struct sp_stream *s, struct sp_route_input *in)
+{
+    *in = (struct sp_route_input){ .head = &s->request, .arena = &s->arena, .rng = sp_loop_rng(s->worker->loop),
+                                   .normalize = s->chain->spec->normalize_path,
+                                   .merge_slashes = s->chain->spec->merge_slashes };
+}
+
+static enum phase_result route(struct sp_stream *s)
+{
+    struct sp_route_input in;
+    route_input(s, &in);
+    s->table = s->chain->spec->routes;
+    enum sp_why why = s->table ? sp_route_find(s->table, &in, &s->choice) : SP_WHY_NO_ROUTE;
+    if (why) {
+        sp_cell_add(&s->chain->cells.no_route, why == SP_WHY_NO_ROUTE);
+        return refused(s, why);
+    }
+    s->path = in.path;
+    s->normalized = in.changed;
+    if (s->request_done || s->codec->multiplexed)
+        start_deadline(s);
+    return GO;
+}
+
+static enum phase_result answer_self(struct sp_stream *s)
+{
+    if (s->choice.route->kind == SP_ROUTE_FORWARD)
+        return GO;
+    sp_stream_answer_self(s);
+    return OVER;
+}
+
+static enum phase_result cluster(struct sp_stream *s)
+{
+    s->cluster = sp_worker_cluster(s->worker, s->choice.cluster);
+    if (!s->cluster)
+        return refused(s, SP_WHY_NO_CLUSTER);
+    s->cluster->users++;
+    uint8_t speaks = s->cluster->spec->protocol;
+    bool same = speaks == SP_PROTO_NONE || speaks == s->codec->protocol ||
+                (speaks == SP_PROTO_BOLT && s->codec->protocol == SP_PROTO_BOLT2);
+    return same ? GO : refused(s, SP_WHY_PROTOCOL_MISMATCH);
+}
+
+/* A random UUID (RFC 9562 version 4), as Envoy makes for x-request-id. */
+static sp_str make_request_id(struct sp_stream *s)
+{
+    static const char hex[] = "0123456789abcdef";
+    char *out = sp_arena_alloc_align(&s->arena, UUID_BYTES, 1);
+    if (!out)
+        return SP_STR_NULL;
+    uint64_t bits[2] = { sp_rng_next(sp_loop_rng(s->worker->loop)), sp_rng_next(sp_loop_rng(s->worker->loop)) };
+    bits[0] = (bits[0] & ~0xf000ull) | 0x4000ull;
+    bits[1] = (bits[1] & ~(3ull << 62)) | (2ull << 62);
+    for (unsigned i = 0, digit = 0; i < UUID_BYTES; i++) {
+        if (i == 8 || i == 13 || i == 18 || i == 23) {
+            out[i] = '-';
+            continue;
+        }
+        out[i] = hex[bits[digit >> 4] >> (60 - 4 * (digit & 15)) & 15];
+        digit++;
+    }
+    return sp_str_of(out, UUID_BYTES);
+}
+
+/* What HTTP proxies add: who forwarded, and an id by which the call can be found again. */
+static sp_err edit_http(struct sp_stream *s)
+{
+    const struct sp_chain_spec *spec = s->chain->spec;
+    struct sp_head *head = &s->request;
+    sp_err err = 0;
+    if (spec->generate_request_id && (!sp_head_find(head, SP_HDR_X_REQUEST_ID) || (spec->use_remote_address && !spec->preserve_request_id))) {
+        sp_str id = make_request_id(s);
+        err = id.ptr ? sp_head_set(head, &s->arena, SP_STR("x-request-id"), id) : SP_E_NOMEM;
+    }
+    if (!err && spec->use_remote_address) {
+        char *text = sp_arena_alloc_align(&s->arena, SP_ADDR_TEXT_BYTES, 1);
+        if (!text)
+            return SP_E_NOMEM;
+        size_t len = sp_addr_print_ip(&s->caller->origin->peer, text, SP_ADDR_TEXT_BYTES);
+        sp_str before = sp_head_value(head, SP_HDR_X_FORWARDED_FOR);
+        char *both = before.len ? sp_arena_printf(&s->arena, "%.*s, %s", SP_STR_ARG(before), text) : text;
+        err = both ? sp_head_set(head, &s->arena, SP_STR("x-forwarded-for"), before.len ? sp_str_c(both) : sp_str_of(text, len))
+                   : SP_E_NOMEM;
+    }
+    if (!err && !sp_head_find(head, SP_HDR_X_FORWARDED_PROTO))
+        err = sp_head_add(head, &s->arena, SP_STR("x-forwarded-proto"), SP_STR("http"));
+    return err;
+}
+
+static enum phase_result edit(struct sp_stream *s)
+{
+    struct sp_route_input in;
+    route_input(s, &in);
+    in.path = s->path;
+    in.changed = s->normalized;
+    sp_err err = sp_route_edit_request(s->table, &s->choice, &in, &s->request);
+    if (!err && s->codec->protocol == SP_PROTO_HTTP1)
+        err = edit_http(s);
+    return err ? refused(s, SP_WHY_MEMORY) : GO;
+}
+
+static enum phase_result limit(struct sp_stream *s)
+{
+    if (!sp_lease_take(&s->cluster->requests)) {
+        sp_cell_add(&s->cluster->cells.rq_overflow, 1);
+        return refused(s, SP_WHY_BREAKER);
+    }
+    s->counted = true;
+    sp_cell_add(&s->cluster->cells.rq_total, 1);
+    sp_cell_add(&s->cluster->cells.rq_active, 1);
+    return GO;
+}
+
+static enum phase_result pick(struct sp_stream *s)
+{
+    struct sp_balance_key key = { .avoid = s->tried, .avoid_count = SP_MIN(s->attempts, SP_STREAM_TRIED) };
+    if (s->choice.route->hash_count) {
+        struct sp_route_input in;
+        route_input(s, &in);
+        in.path = s->path;
+        key.has_hash = sp_route_hash(s->choice.route, &in, &s->caller->origin->peer, &key.hash);
+    }
+    enum sp_why why = SP_WHY_NO_HEALTHY;
+    const sp_addr *dst = s->caller->origin->dst.family ? &s->caller->origin->dst : NULL;
+    s->endpoint = sp_cluster_pick(s->cluster, &key, dst, &why);
+    if (!s->endpoint) {
+        sp_cell_add(&s->cluster->cells.lb_no_endpoint, 1);
+        return refused(s, why);
+    }
+    s->endpoint->users++;
+    s->endpoint->active++;
+    sp_cell_add(&s->endpoint->rq_total, 1);
+    if (s->attempts < SP_STREAM_TRIED)
+        s->tried[s->attempts] = s->endpoint;
+    s->attempts++;
+    return GO;
+}
+
+static enum phase_result attach(struct sp_stream *s)
+{
+    enum sp_why why = SP_WHY_CONNECT;
+    sp_err err = sp_pool_take(s, &why);
+    if (err == SP_E_AGAIN) {
+        sp_stream_move(s, SP_STREAM_PENDING);
+        sp_stream_arm(s);
+        return WAIT;
+    }
+    if (err)
+        sp_stream_connect_failed(s, why, "no connection to be had");
+    return OVER; /* sp_stream_attached has run, or the call is over */
+}
+
+/* ---- from the pool ---- */
+
+void sp_stream_attached(struct sp_stream *s, struct sp_line *line)
+{
+    sp_stream_move(s, SP_STREAM_ATTACHED);
+    s->callee = line;
+    s->attached_ns = sp_loop_now(s->worker->loop);
+    sp_list_push(&line->calls_out, &s->out_link);
+    if (!s->oneway)
+        sp_stream_arm(s);
+    if (s->held_bytes > SP_STREAM_HELD_BYTES)
+        sp_conn_pause(&s->caller->conn, false);
+    (void)sp_forward_request(s);
+}
+
+void sp_stream_unpick(struct sp_stream *s)
+{
+    sp_pool_forget(s);
+    if (!s->endpoint)
+        return;
+    s->endpoint->active--;
+    sp_endpoint_unuse(s->endpoint);
+    s->endpoint = NULL;
+}
+
+bool sp_stream_retry(struct sp_stream *s, enum sp_why why)
+{
+    const struct sp_route *route = s->choice.route;
+    if (!route || !s->caller)
+        return false;
+    const struct sp_retry *retry = route->retry.on ? &route->retry : &s->choice.vhost->retry;
+    bool wanted = (retry->on & SP_RETRY_CONNECT_FAILURE) && (why == SP_WHY_CONNECT || why == SP_WHY_CONNECT_TIMEOUT);
+    if (!wanted || s->attempts > retry->retries)
+        return false;
+    if (!sp_lease_take(&s->cluster->retries)) {
+        sp_cell_add(&s->cluster->cells.rq_retry_overflow, 1);
+        return false;
+    }
+    sp_lease_give(&s->cluster->retries); /* a connect's retry holds no request: it bounds the instant only */
+    sp_cell_add(&s->cluster->cells.rq_retry, 1);
+    return true;
+}
+
+void sp_stream_connect_failed(struct sp_stream *s, enum sp_why why, const char *failure)
+{
+    s->failure = failure;
+    sp_cell_add(&s->endpoint->rq_error, 1);
+    sp_stream_unpick(s);
+    if (!sp_stream_retry(s, why)) {
+        sp_stream_refuse(s, why);
+        return;
+    }
+    if (s->state == SP_STREAM_PENDING)
+        sp_stream_move(s, SP_STREAM_WALK);
+    walk(s, PHASE_PICK);
+}

@@ -1,0 +1,89 @@
+/* worker: one thread's whole world: loop, listeners, clusters, calls, figures. Owns what it touches. */
+#ifndef SP_PROXY_WORKER_H
+#define SP_PROXY_WORKER_H
+
+#include "base/map.h"
+#include "base/ring.h"
+#include "io/mail.h"
+#include "io/timer.h"
+#include "link/conn.h"
+#include "proxy/cluster.h"
+#include "proxy/process.h"
+#include "proxy/report.h"
+
+struct sp_stream;
+struct sp_line;
+
+struct sp_worker {
+    uint32_t index;
+    struct sp_process *process;
+    struct sp_loop *loop;
+    struct sp_link link;
+    struct sp_snapshot *snapshot;  /* our reference */
+    struct sp_list listeners;      /* of sp_listener.link */
+    struct sp_map clusters;        /* name -> struct sp_cluster; names live in the clusters */
+    struct sp_list gone_clusters;  /* none yet freed: kept by their calls */
+    struct sp_list streams;        /* of sp_stream.link: calls under way */
+    struct sp_list lines;          /* of sp_line.link: all downstream connections */
+    struct sp_stream *free_streams;
+    struct sp_line *free_lines;
+    uint32_t free_stream_count, free_line_count;
+    struct sp_lease connection_lease, stream_lease;
+    struct sp_ring reports;        /* to observe: calls whose chain has a log */
+    struct sp_report *recent;      /* circular: the last calls, for /why */
+    uint32_t recent_cap, recent_at;
+    struct sp_series *series;      /* published list */
+    struct sp_map series_by_key;
+    uint32_t series_count;
+    struct sp_timer tick;          /* once a second while anything is open */
+    struct sp_worker_cells cells;
+    bool draining;
+    void (*on_drained)(struct sp_worker *worker); /* draining and nothing is left */
+    void *on_drained_arg;
+}; /* 28 fields: this is the root of everything a thread owns; what has a life of its own hangs below it */
+
+enum { SP_SERIES_MAX = 4096, SP_REPORT_RING = 1024 };
+
+/* On the worker's own thread (or before it starts). The loop stays the caller's. */
+sp_err sp_worker_init(struct sp_worker *worker, struct sp_process *process, struct sp_loop *loop, uint32_t index) SP_MUST_USE;
+/* Everything is cut. */
+void sp_worker_deinit(struct sp_worker *worker);
+
+/* Descriptors opened ahead by cmd, by listener name; NULL: open our own. */
+struct sp_listen_fds {
+    const sp_str *names;
+    const int *fds;
+    uint32_t count;
+};
+/* Swap the configuration, between two turns. Listeners that stay keep their sockets and connections; on an
+ * error the worker goes on with the old one where it can, and the error is the first that was met. */
+sp_err sp_worker_apply(struct sp_worker *worker, struct sp_snapshot *snapshot, const struct sp_listen_fds *fds) SP_MUST_USE;
+/* Endpoints of a STRICT_DNS cluster; no such cluster is fine. */
+void sp_worker_set_endpoints(struct sp_worker *worker, sp_str cluster, const struct sp_endpoint_found *found, uint32_t count,
+                             bool failed);
+
+/* Stop accepting; finish what is under way, ask peers to go; on_drained when nothing is left. After
+ * `deadline_ns` what is left is cut. */
+void sp_worker_drain(struct sp_worker *worker, sp_ns deadline_ns, void (*on_drained)(struct sp_worker *worker));
+void sp_worker_drain_listeners(struct sp_worker *worker, bool inbound_only);
+
+struct sp_cluster *sp_worker_cluster(struct sp_worker *worker, sp_str name);
+/* The series of `key`; the shared overflow series when there are too many. */
+struct sp_series *sp_worker_series(struct sp_worker *worker, const struct sp_series_key *key, const struct sp_cluster_spec *spec);
+
+/* A record to fill in place; goes to /why's ring, and to the log ring when `log_mask` is set at commit. */
+struct sp_report *sp_worker_report(struct sp_worker *worker);
+void sp_worker_report_done(struct sp_worker *worker, struct sp_report *report);
+
+/* Run `fn` on the worker's loop and, when it is done, `then` on the process's main loop: how admin reads
+ * what only the worker may touch. */
+struct sp_ask {
+    struct sp_mail mail;
+    struct sp_worker *worker;
+    void (*fn)(struct sp_worker *worker, void *arg);
+    void (*then)(struct sp_ask *ask);
+    void *arg;
+};
+void sp_worker_ask(struct sp_worker *worker, struct sp_ask *ask);
+
+#endif
