@@ -205,7 +205,7 @@ static void the_example_of_the_page_works(void **state)
 {
     struct sp_arena arena;
     char storage[256];
-    sp_str name;
+    sp_str name = SP_STR_NULL;
 
     assert_int_equal(page_example(&name, &arena, storage, sizeof(storage)), 0);
     check_str(name, "content-type");
