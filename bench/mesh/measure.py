@@ -33,7 +33,7 @@ import table
 HERE = os.path.dirname(os.path.abspath(__file__))
 RESULTS = os.path.join(machine.ROOT, 'bench', 'results')
 CFLAGS = ['-O2', '-g', '-std=gnu17', '-D_GNU_SOURCE', '-Wall', '-Wextra', '-Wshadow', '-Wvla', '-Werror']
-RETRY_SHARE = 0.25              # how much longer than estimated a row may take for the sake of repeated runs
+RETRY_SHARE = 0.15              # how much longer than estimated a row may take for the sake of repeated runs
 
 
 def say(text):
@@ -81,7 +81,7 @@ class Measure:
         if row.get('direct'):
             found.append('direct')
         for proxy, definition in self.definitions.items():
-            if proxy not in row.get('proxies', rows.PROXIES):
+            if self.options.proxies is rows.PROXIES and proxy not in row.get('proxies', rows.PROXIES):
                 continue
             if proxy.endswith('-splice') and row['mode'] != 'tcp':
                 continue
@@ -265,7 +265,7 @@ def options_of(arguments):
     parser.add_argument('what', choices=['build', 'list', 'run', 'table'])
     parser.add_argument('words', nargs='*', help='rows and sets of rows, or the file to print')
     parser.add_argument('--proxies', type=lambda text: text.split(','), default=rows.PROXIES,
-                        help='names of files in proxies/, with commas; the floors should be among them')
+                        help='names of files in proxies/, with commas, in place of each row\'s own')
     parser.add_argument('--rounds', type=int, default=5)
     parser.add_argument('--secs', type=float, default=0, help='length of a window, for a short try')
     parser.add_argument('--minutes', type=float, default=0, help='take fewer rounds to stay within this time')
