@@ -13,7 +13,11 @@ out=${E2E_OUT:-$(cd "$here/../.." && pwd)/build/e2e}
 mkdir -p "$out"
 
 digest() { # of the sources of the folders given
-    (cd "$here" && find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum; echo "$here $out") | sha256sum | cut -d' ' -f1
+    (
+        cd "$here"
+        find "$@" -type f -print0 | LC_ALL=C sort -z | xargs -0 sha256sum
+        echo "$here $out"
+    ) | sha256sum | cut -d' ' -f1
 }
 
 fresh() { # name digest product: true where the product is of these sources
@@ -24,9 +28,11 @@ need() { # name command: says what is missing
     command -v "$2" >/dev/null 2>&1 || { echo "e2e: $1 needs $2" >&2; exit 1; }
 }
 
-maven() { # folder, quiet first and from what is kept, then with the network
-    (cd "$here/$1" && shift && { mvn -q -B -o -De2e.out="$2" package >"$out/maven.log" 2>&1 \
-        || mvn -q -B -De2e.out="$2" package >"$out/maven.log" 2>&1; }) || { cat "$out/maven.log" >&2; exit 1; }
+maven() { # folder product-folder: from what is kept first, then with the network
+    cd "$here/$1"
+    mvn -q -B -o -De2e.out="$2" package >"$out/maven.log" 2>&1 ||
+        mvn -q -B -De2e.out="$2" package >"$out/maven.log" 2>&1 ||
+        { cat "$out/maven.log" >&2; exit 1; }
 }
 
 build_java() {
@@ -35,7 +41,7 @@ build_java() {
     need java mvn
     echo "e2e: build java"
     rm -rf "$out/java"
-    maven java - "$out/java"
+    maven java "$out/java"
     echo "$d" >"$out/java.stamp"
 }
 
@@ -45,7 +51,7 @@ build_spring() {
     need spring mvn
     echo "e2e: build spring"
     rm -rf "$out/spring"
-    maven spring - "$out/spring"
+    maven spring "$out/spring"
     echo "$d" >"$out/spring.stamp"
 }
 

@@ -252,8 +252,8 @@ class Scenario:
             status = f"killed after {seconds} s"
             process.wait()
         if (status != 0) != (bad > 0) or said < expected:
-            self.tally.not_ok(f"{self.name}/{prefix}{name}-ran-to-its-end", f"exit {status} after {said} checks, at least "
-                              f"{expected} expected: {self.children[-1].tail()}")
+            self.tally.not_ok(f"{self.name}/{prefix}{name}-ran-to-its-end", f"exit {status} after {said} checks, "
+                              f"at least {expected} expected: {self.children[-1].tail()}")
         return bad == 0
 
 
@@ -291,12 +291,14 @@ def sofa_client(s, name, *more, prefix=(), said="", expected=13):
 
 
 def spring_server(s, port, *more, prefix=()):
-    return s.spawn("spring-server", [*prefix, *java(s, "server.home"), "-jar", f"{SPRING}/spring-server/spring-server.jar",
-                                     f"--server.port={port}", *more], ready="^ready")
+    jar = f"{SPRING}/spring-server/spring-server.jar"
+    return s.spawn("spring-server", [*prefix, *java(s, "server.home"), "-jar", jar, f"--server.port={port}", *more],
+                   ready="^ready")
 
 
 def spring_client(s, name, url, *more, prefix=(), said="", expected=8):
-    argv = [*prefix, *java(s, name + ".home"), "-jar", f"{SPRING}/spring-client/spring-client.jar", f"--acme.url={url}", *more]
+    jar = f"{SPRING}/spring-client/spring-client.jar"
+    argv = [*prefix, *java(s, name + ".home"), "-jar", jar, f"--acme.url={url}", *more]
     return s.run_checks(name, argv, prefix=said, expected=expected)
 
 
@@ -333,7 +335,8 @@ class Sidecar:
             os.chown(base, owner, owner)
         with open(self.config, "w") as f:
             f.write(render(template, values))
-        self.child = scenario.spawn(name, self.prefix + [PROXY, "-c", self.config, "--concurrency", "2", "--base-dir", base])
+        argv = [PROXY, "-c", self.config, "--concurrency", "2", "--base-dir", base]
+        self.child = scenario.spawn(name, self.prefix + argv)
         scenario.sidecars.append(self)
         self.child.wait_for_line(r"\bready\b", 15)
 
@@ -341,7 +344,8 @@ class Sidecar:
         url = f"http://127.0.0.1:{self.admin_port}{path}"
         if self.prefix:  # it is in a namespace: ask from there
             argv = self.prefix[:self.prefix.index("--") + 1] if "--" in self.prefix else self.prefix
-            return subprocess.run(argv + ["curl", "-sS", "-m", "5", url], check=True, capture_output=True, text=True).stdout
+            argv += ["curl", "-sS", "-m", "5", url]
+            return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=10).stdout
         with urllib.request.urlopen(url, timeout=5) as answer:
             return answer.read().decode()
 

@@ -24,8 +24,8 @@ import socket
 import subprocess
 import sys
 
-from harness import (PROXY, Failed, Scenario, Sidecar, Tally, expect, main_guard, node, sofa_client, sofa_server, spring_client,
-                     spring_server)
+from harness import (PROXY, Failed, Scenario, Sidecar, Tally, expect, main_guard, node, sofa_client, sofa_server,
+                     spring_client, spring_server)
 
 UID = 21337  # the sidecars' own user; it needs no name
 HTTP, BOLT = 8080, 12200
@@ -93,7 +93,8 @@ class Space:
 
 def build_net(s):
     client, server = Space(s, "client", 1), Space(s, "server", 2)
-    sh("ip", "link", "add", client.link, "netns", client.name, "type", "veth", "peer", "name", server.link, "netns", server.name)
+    sh("ip", "link", "add", client.link, "netns", client.name, "type", "veth",
+       "peer", "name", server.link, "netns", server.name)
     for space in (client, server):
         space.attach()
         space.watch()
@@ -103,7 +104,9 @@ def build_net(s):
 # ---- interception ----
 
 def intercept(space, verb):
-    more = ["--uid", str(UID), "--outbound-port", str(OUTBOUND), "--inbound-port", str(INBOUND)] if verb != "remove" else []
+    more = ["--uid", str(UID), "--outbound-port", str(OUTBOUND), "--inbound-port", str(INBOUND)]
+    if verb == "remove":
+        more = []
     return sh(*space.at, PROXY, "intercept", verb, *more)
 
 
@@ -184,8 +187,8 @@ def spring_pair(s, client, server):
     for version, host in (("ipv4", server.four), ("ipv6", f"[{server.six}]")):
         passage = Passage(s, client, server, "outbound-http", "inbound-http")
         only = [] if version == "ipv4" else ["--acme.only=json,not-found,two-mib-body,keep-alive"]
-        spring_client(s, f"spring-{version}", f"http://{host}:{HTTP}", *only, prefix=client.at, said=f"spring-{version}-",
-                      expected=8 if version == "ipv4" else 4)
+        spring_client(s, f"spring-{version}", f"http://{host}:{HTTP}", *only, prefix=client.at,
+                      said=f"spring-{version}-", expected=8 if version == "ipv4" else 4)
         passage.check(f"spring-{version}", 40)
 
 
@@ -197,7 +200,8 @@ def sofarpc_pair(s, client, server):
 
 def node_client(s, client, server):
     passage = Passage(s, client, server, "outbound-bolt", "inbound-bolt")
-    s.run_checks("node", node("sofa-client.js", "--url", f"{server.four}:{BOLT}", prefix=client.at), prefix="node-", expected=8)
+    s.run_checks("node", node("sofa-client.js", "--url", f"{server.four}:{BOLT}", prefix=client.at), prefix="node-",
+                 expected=8)
     passage.check("node", 600)
 
 

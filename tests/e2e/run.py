@@ -16,8 +16,8 @@ import re
 import subprocess
 import time
 
-from harness import (HERE, PROXY, PYTHON, Failed, MeshApi, Relay, Scenario, Sidecar, Tally, expect, free_port, main_guard,
-                     node, sofa_client, sofa_server, spring_client, spring_server)
+from harness import (HERE, PROXY, PYTHON, Failed, MeshApi, Relay, Scenario, Sidecar, Tally, expect, free_port,
+                     main_guard, node, sofa_client, sofa_server, spring_client, spring_server)
 
 # Fixed inside SOFARPC and anthunder (SOFARPC's API address can be given; its traffic port cannot).
 MESH_API = 13330
@@ -72,7 +72,7 @@ def trace_ids_pass(s):
 
 
 def bolt_mesh_registry(s):
-    """SOFARPC's `mesh` registry on both sides. Its traffic port is fixed, so the client's sidecar has to hold it."""
+    """SOFARPC's `mesh` registry on both sides. Its traffic port is fixed: the client's sidecar has to hold it."""
     port, far, far_api = free_port(), free_port(), free_port()
     apis = []
     if s.mode == "sidecar":

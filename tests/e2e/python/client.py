@@ -135,9 +135,8 @@ def main():
         listener.handler.register_interface(OWN, FromPython)
         listener.run_threading()
         wait_for(port)
-        client._mesh_client.publish(PublishServiceRequest(
-            serviceName=OWN, port=str(port),
-            providerMetaInfo=ProviderMetaInfo(protocol="1", version="4.0", serializeType="protobuf", appName="acme-python")))
+        meta = ProviderMetaInfo(protocol="1", version="4.0", serializeType="protobuf", appName="acme-python")
+        client._mesh_client.publish(PublishServiceRequest(serviceName=OWN, port=str(port), providerMetaInfo=meta))
 
     def wait_for(port):
         end = time.monotonic() + 5

@@ -180,7 +180,7 @@ public final class EchoClient
             byte[] down = echo.turn(up);
             same(size, down.length);
             for (int i = 0; i < size; i++)
-                expect(down[i] == (byte) (up[i] ^ 0x5a), "seed " + (SEED + size) + ": byte " + i + " of " + size + " differs");
+                expect(down[i] == (byte) (up[i] ^ 0x5a), "seed " + (SEED + size) + ": byte " + i + " differs");
         }
     }
 
@@ -297,14 +297,16 @@ public final class EchoClient
 
     private <T> T refer(Class<T> face, String how, int timeout, SofaResponseCallback<?> callback, String... methods)
     {
-        ConsumerConfig<T> consumer = new ConsumerConfig<T>().setApplication(new ApplicationConfig().setAppName("acme-client"))
-            .setInterfaceId(face.getName()).setProtocol("bolt").setTimeout(timeout).setRepeatedReferLimit(-1)
-            .setAddressWait(5000).setConnectTimeout(3000);
-        if (args.get("url", null) != null) {
-            consumer.setDirectUrl(args.get("url", null));
-        } else {
-            consumer.setRegistry(new RegistryConfig().setProtocol("mesh").setAddress(args.get("mesh", "http://127.0.0.1:13330")));
-        }
+        ApplicationConfig self = new ApplicationConfig().setAppName("acme-client");
+        ConsumerConfig<T> consumer = new ConsumerConfig<T>().setApplication(self).setInterfaceId(face.getName())
+            .setProtocol("bolt").setTimeout(timeout).setRepeatedReferLimit(-1).setAddressWait(5000)
+            .setConnectTimeout(3000);
+        String url = args.get("url", null);
+        String mesh = args.get("mesh", "http://127.0.0.1:13330");
+        if (url != null)
+            consumer.setDirectUrl(url);
+        else
+            consumer.setRegistry(new RegistryConfig().setProtocol("mesh").setAddress(mesh));
         List<MethodConfig> ways = new java.util.ArrayList<>();
         for (String method : methods) {
             MethodConfig way = new MethodConfig();

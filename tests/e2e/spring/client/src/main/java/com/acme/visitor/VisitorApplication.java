@@ -74,7 +74,8 @@ public class VisitorApplication implements CommandLineRunner
 
     private void json()
     {
-        Harbour.Boat boat = new Harbour.Boat(7, "舢板 \"Sampan\"", 4.25, List.of("Li", "Jörg", ""), Map.of("sail", "red"));
+        Harbour.Boat boat =
+            new Harbour.Boat(7, "舢板 \"Sampan\"", 4.25, List.of("Li", "Jörg", ""), Map.of("sail", "red"));
         same(boat, harbour.put(7, boat));
         same(boat, harbour.get(7));
         harbour.delete(7);
