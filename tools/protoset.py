@@ -139,6 +139,7 @@ class File:
         options = one(data, 8, b'')
         self.short = text(options, SHORT)
         self.known = [value.decode() for value in every(options, KNOWN)]
+        self.elsewhere = False  # pbgen: its C is made from another set
         self.messages = [Message(m, self.package, self) for m in every(data, 4)]
         self.enums = [EnumType(e, self.package) for e in every(data, 5)]
 

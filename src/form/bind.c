@@ -37,8 +37,8 @@ static void fault_unknown(struct sp_form_bind *b, struct sp_form_node *node, con
 
 static void fault_refused(struct sp_form_bind *b, struct sp_form_node *node, const struct sp_form_field *f)
 {
-    sp_form_fault_key(b->doc, SP_E_UNSUPPORTED, node, "is known to Envoy but not supported%s%s", f->hint ? ": " : "",
-                      f->hint ? f->hint : "");
+    sp_form_fault_key(b->doc, SP_E_UNSUPPORTED, node, "is known to Envoy but not supported%s%s",
+                      f->hint ? ": " : "", f->hint ? f->hint : "");
 }
 
 static sp_err wrong_kind(struct sp_form_bind *b, struct sp_form_node *node, const char *wanted)
@@ -60,7 +60,8 @@ sp_err sp_form_bind_value(struct sp_form_bind *b, struct sp_form_node *node, con
     return bind_message(b, node, msg);
 }
 
-static sp_err bind_list(struct sp_form_bind *b, struct sp_form_node *node, const struct sp_form_field *f, void *msg)
+static sp_err bind_list(struct sp_form_bind *b, struct sp_form_node *node, const struct sp_form_field *f,
+                        void *msg)
 {
     if (node->kind != SP_NODE_LIST)
         return wrong_kind(b, node, "a list");
@@ -78,7 +79,8 @@ static sp_err bind_list(struct sp_form_bind *b, struct sp_form_node *node, const
     return SP_OK;
 }
 
-static sp_err bind_map(struct sp_form_bind *b, struct sp_form_node *node, const struct sp_form_field *f, void *msg)
+static sp_err bind_map(struct sp_form_bind *b, struct sp_form_node *node, const struct sp_form_field *f,
+                       void *msg)
 {
     if (node->kind != SP_NODE_MAP)
         return wrong_kind(b, node, "a map");
@@ -102,8 +104,8 @@ static sp_err bind_map(struct sp_form_bind *b, struct sp_form_node *node, const 
     return SP_OK;
 }
 
-static sp_err bind_known_field(struct sp_form_bind *b, struct sp_form_node *node, const struct sp_form_field *f,
-                               void *msg)
+static sp_err bind_known_field(struct sp_form_bind *b, struct sp_form_node *node,
+                               const struct sp_form_field *f, void *msg)
 {
     if (f->flags & SP_FORM_F_MAP)
         return bind_map(b, node, f, msg);
@@ -113,7 +115,8 @@ static sp_err bind_known_field(struct sp_form_bind *b, struct sp_form_node *node
         const struct sp_form_msg *type = ((struct sp_form_head *)msg)->type;
         uint32_t other = *(uint32_t *)((char *)msg + f->side_offset);
         if (other) {
-            sp_form_fault_key(b->doc, SP_E_INVALID, node, "cannot stand beside %s: one of the two must go (%s)",
+            sp_form_fault_key(b->doc, SP_E_INVALID, node,
+                              "cannot stand beside %s: one of the two must go (%s)",
                               sp_form_field(type, other)->name, type->oneofs[f->oneof].name);
             return SP_OK;
         }
@@ -132,7 +135,8 @@ static bool null_is_value(const struct sp_form_field *f)
     return f->kind == SP_FORM_ENUM && sp_str_eq(sp_str_c(f->en->name), SP_STR("google.protobuf.NullValue"));
 }
 
-static sp_err bind_field(struct sp_form_bind *b, struct sp_form_node *node, const struct sp_form_field *f, void *msg)
+static sp_err bind_field(struct sp_form_bind *b, struct sp_form_node *node, const struct sp_form_field *f,
+                         void *msg)
 {
     bool refused = !f->works || (f->kind == SP_FORM_MESSAGE && f->msg->special == SP_FORM_REFUSED);
     node->number = f->number;
@@ -181,7 +185,8 @@ sp_err sp_form_bind_fields(struct sp_form_bind *b, struct sp_form_node *node, vo
     return SP_OK;
 }
 
-static void fault_type(struct sp_form_bind *b, struct sp_form_node *node, sp_str name, const struct sp_form_set *set)
+static void fault_type(struct sp_form_bind *b, struct sp_form_node *node, sp_str name,
+                       const struct sp_form_set *set)
 {
     if (sp_form_is_known(set, name)) {
         sp_form_fault_node(b->doc, SP_E_UNSUPPORTED, node, "%.*s is known to Envoy but not supported",
@@ -195,8 +200,9 @@ static void fault_type(struct sp_form_bind *b, struct sp_form_node *node, sp_str
             names[i] = set->msgs[i]->name;
         near = sp_form_did_you_mean(name, names, set->msgs_len);
     }
-    sp_form_fault_node(b->doc, SP_E_INVALID, node, "unknown type %.*s%s%s%s", SP_STR_ARG(sp_str_upto(name, 200)),
-                       near ? "; did you mean " : "", near ? near : "", near ? "?" : "");
+    sp_form_fault_node(b->doc, SP_E_INVALID, node, "unknown type %.*s%s%s%s",
+                       SP_STR_ARG(sp_str_upto(name, 200)), near ? "; did you mean " : "", near ? near : "",
+                       near ? "?" : "");
 }
 
 static struct sp_form_node *child_named(struct sp_form_node *node, sp_str key)
@@ -228,7 +234,8 @@ static sp_err bind_any(struct sp_form_bind *b, struct sp_form_node *node, struct
         return wrong_kind(b, node, "a map with \"@type\"");
     struct sp_form_node *type_node = child_named(node, SP_STR("@type"));
     if (!type_node) {
-        sp_form_fault_node(b->doc, SP_E_INVALID, node, "\"@type\" is missing: it says what kind of map this is");
+        sp_form_fault_node(b->doc, SP_E_INVALID, node,
+                           "\"@type\" is missing: it says what kind of map this is");
         return SP_OK;
     }
     if (type_node->kind != SP_NODE_STRING && type_node->kind != SP_NODE_WORD)
@@ -261,9 +268,7 @@ static sp_err bind_free(struct sp_form_bind *b, struct sp_form_node *node, struc
     const struct sp_form_msg *type = value->head.type;
     int64_t whole;
     switch ((enum sp_form_node_kind)node->kind) {
-    case SP_NODE_NULL:
-        value->kind_case = SP_FIELD_GOOGLE_VALUE_NULL_VALUE;
-        return SP_OK;
+    case SP_NODE_NULL: value->kind_case = SP_FIELD_GOOGLE_VALUE_NULL_VALUE; return SP_OK;
     case SP_NODE_BOOL:
         value->kind_case = SP_FIELD_GOOGLE_VALUE_BOOL_VALUE;
         value->bool_value = node->text.ptr[0] == 't';
@@ -279,11 +284,11 @@ static sp_err bind_free(struct sp_form_bind *b, struct sp_form_node *node, struc
             return SP_OK;
         }
         break;
-    case SP_NODE_STRING:
-        break;
+    case SP_NODE_STRING: break;
     case SP_NODE_LIST:
         value->kind_case = SP_FIELD_GOOGLE_VALUE_LIST_VALUE;
-        return sp_form_bind_value(b, node, sp_form_field(type, SP_FIELD_GOOGLE_VALUE_LIST_VALUE), &value->list_value);
+        return sp_form_bind_value(b, node, sp_form_field(type, SP_FIELD_GOOGLE_VALUE_LIST_VALUE),
+                                  &value->list_value);
     case SP_NODE_MAP:
         value->kind_case = SP_FIELD_GOOGLE_VALUE_STRUCT_VALUE;
         return sp_form_bind_value(b, node, sp_form_field(type, SP_FIELD_GOOGLE_VALUE_STRUCT_VALUE),
@@ -301,25 +306,18 @@ static sp_err bind_message(struct sp_form_bind *b, struct sp_form_node *node, vo
     if (err)
         return err;
     switch ((enum sp_form_special)type->special) {
-    case SP_FORM_ANY:
-        return bind_any(b, node, msg);
+    case SP_FORM_ANY: return bind_any(b, node, msg);
     case SP_FORM_DURATION:
-    case SP_FORM_TIMESTAMP:
-        return sp_form_bind_time(b, node, msg);
-    case SP_FORM_STRUCT:
-        return bind_map(b, node, &type->fields[0], msg);
-    case SP_FORM_LIST_VALUE:
-        return bind_list(b, node, &type->fields[0], msg);
-    case SP_FORM_VALUE:
-        return bind_free(b, node, msg);
+    case SP_FORM_TIMESTAMP: return sp_form_bind_time(b, node, msg);
+    case SP_FORM_STRUCT: return bind_map(b, node, &type->fields[0], msg);
+    case SP_FORM_LIST_VALUE: return bind_list(b, node, &type->fields[0], msg);
+    case SP_FORM_VALUE: return bind_free(b, node, msg);
     case SP_FORM_WRAPPER:
         return sp_form_bind_scalar(b, node, &type->fields[0], (char *)msg + type->fields[0].offset);
-    case SP_FORM_PLAIN:
-        return sp_form_bind_fields(b, node, msg, false);
+    case SP_FORM_PLAIN: return sp_form_bind_fields(b, node, msg, false);
     case SP_FORM_REFUSED: /* taken because the caller takes what is refused; nothing of it can be kept */
         return SP_OK;
-    case SP_FORM_MAP_ENTRY:
-        break;
+    case SP_FORM_MAP_ENTRY: break;
     }
     SP_ASSERT(!"entries are bound by their map");
     return SP_E_INVALID;

@@ -16,7 +16,8 @@ sp_err sp_form_bind_fields(struct sp_form_bind *b, struct sp_form_node *node, vo
 sp_err sp_form_bind_scalar(struct sp_form_bind *b, struct sp_form_node *node, const struct sp_form_field *f,
                            void *place);
 /* The key of `node` as a map's key. */
-sp_err sp_form_bind_key(struct sp_form_bind *b, struct sp_form_node *node, const struct sp_form_field *f, void *place);
+sp_err sp_form_bind_key(struct sp_form_bind *b, struct sp_form_node *node, const struct sp_form_field *f,
+                        void *place);
 /* Duration and Timestamp. */
 sp_err sp_form_bind_time(struct sp_form_bind *b, struct sp_form_node *node, void *msg);
 

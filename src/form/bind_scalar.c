@@ -20,8 +20,8 @@ static void fault_kind(struct sp_form_bind *b, struct sp_form_node *node, const 
 static void fault_text(struct sp_form_bind *b, struct sp_form_node *node, sp_err code, const char *what)
 {
     sp_str shown = sp_str_upto(node->text, 60);
-    sp_form_fault_node(b->doc, code, node, "\"%.*s\"%s %s", SP_STR_ARG(shown), shown.len < node->text.len ? "..." : "",
-                       what);
+    sp_form_fault_node(b->doc, code, node, "\"%.*s\"%s %s", SP_STR_ARG(shown),
+                       shown.len < node->text.len ? "..." : "", what);
 }
 
 /* YAML 1.1's booleans besides true and false, in the spellings that its readers take. */
@@ -51,7 +51,8 @@ static void take_bool(struct sp_form_bind *b, struct sp_form_node *node, void *p
         *(bool *)place = node->text.ptr[0] == 't';
     else if (node->kind == SP_NODE_WORD && is_old_bool(node->text))
         fault_text(b, node, SP_E_INVALID,
-                   old_bool_is_true(node->text) ? "is not a boolean here; write true" : "is not a boolean here; write false");
+                   old_bool_is_true(node->text) ? "is not a boolean here; write true"
+                                                : "is not a boolean here; write false");
     else
         fault_kind(b, node, "true or false");
 }
@@ -194,7 +195,8 @@ static void fault_enum(struct sp_form_bind *b, struct sp_form_node *node, const 
                        SP_STR_ARG(sp_str_upto(node->text, 60)), en->name, list);
 }
 
-static void take_enum(struct sp_form_bind *b, struct sp_form_node *node, const struct sp_form_field *f, void *place)
+static void take_enum(struct sp_form_bind *b, struct sp_form_node *node, const struct sp_form_field *f,
+                      void *place)
 {
     const struct sp_form_value_name *named = NULL;
     int64_t number = 0;
@@ -208,16 +210,16 @@ static void take_enum(struct sp_form_bind *b, struct sp_form_node *node, const s
     }
     if (node->kind != SP_NODE_NUMBER)
         named = sp_form_enum_by_name(f->en, node->text);
-    if (!named && !sp_form_text_to_i64(node->text, &number) && node->kind != SP_NODE_STRING && number >= INT32_MIN &&
-        number <= INT32_MAX)
+    if (!named && !sp_form_text_to_i64(node->text, &number) && node->kind != SP_NODE_STRING &&
+        number >= INT32_MIN && number <= INT32_MAX)
         named = sp_form_enum_value(f->en, (int32_t)number);
     if (!named) {
         fault_enum(b, node, f->en);
         return;
     }
     if (named->refused && !(b->flags & SP_FORM_TAKE_REFUSED)) {
-        sp_form_fault_node(b->doc, SP_E_UNSUPPORTED, node, "%s is known to Envoy but not supported%s%s", named->name,
-                           *named->refused ? ": " : "", named->refused);
+        sp_form_fault_node(b->doc, SP_E_UNSUPPORTED, node, "%s is known to Envoy but not supported%s%s",
+                           named->name, *named->refused ? ": " : "", named->refused);
         return;
     }
     *(int32_t *)place = named->number;
@@ -227,50 +229,31 @@ sp_err sp_form_bind_scalar(struct sp_form_bind *b, struct sp_form_node *node, co
                            void *place)
 {
     switch ((enum sp_form_kind)f->kind) {
-    case SP_FORM_BOOL:
-        take_bool(b, node, place);
-        return SP_OK;
+    case SP_FORM_BOOL: take_bool(b, node, place); return SP_OK;
     case SP_FORM_INT32:
     case SP_FORM_SINT32:
-    case SP_FORM_SFIXED32:
-        take_signed(b, node, false, place);
-        return SP_OK;
+    case SP_FORM_SFIXED32: take_signed(b, node, false, place); return SP_OK;
     case SP_FORM_INT64:
     case SP_FORM_SINT64:
-    case SP_FORM_SFIXED64:
-        take_signed(b, node, true, place);
-        return SP_OK;
+    case SP_FORM_SFIXED64: take_signed(b, node, true, place); return SP_OK;
     case SP_FORM_UINT32:
-    case SP_FORM_FIXED32:
-        take_unsigned(b, node, false, place);
-        return SP_OK;
+    case SP_FORM_FIXED32: take_unsigned(b, node, false, place); return SP_OK;
     case SP_FORM_UINT64:
-    case SP_FORM_FIXED64:
-        take_unsigned(b, node, true, place);
-        return SP_OK;
-    case SP_FORM_FLOAT:
-        take_real(b, node, false, place);
-        return SP_OK;
-    case SP_FORM_DOUBLE:
-        take_real(b, node, true, place);
-        return SP_OK;
-    case SP_FORM_STRING:
-        take_string(b, node, place);
-        return SP_OK;
-    case SP_FORM_BYTES:
-        return take_bytes(b, node, place);
-    case SP_FORM_ENUM:
-        take_enum(b, node, f, place);
-        return SP_OK;
-    case SP_FORM_MESSAGE:
-        break;
+    case SP_FORM_FIXED64: take_unsigned(b, node, true, place); return SP_OK;
+    case SP_FORM_FLOAT: take_real(b, node, false, place); return SP_OK;
+    case SP_FORM_DOUBLE: take_real(b, node, true, place); return SP_OK;
+    case SP_FORM_STRING: take_string(b, node, place); return SP_OK;
+    case SP_FORM_BYTES: return take_bytes(b, node, place);
+    case SP_FORM_ENUM: take_enum(b, node, f, place); return SP_OK;
+    case SP_FORM_MESSAGE: break;
     }
     SP_ASSERT(!"a scalar kind");
     return SP_E_INVALID;
 }
 
 /* A key is text in every spelling; it is bound like a value of that text. */
-sp_err sp_form_bind_key(struct sp_form_bind *b, struct sp_form_node *node, const struct sp_form_field *f, void *place)
+sp_err sp_form_bind_key(struct sp_form_bind *b, struct sp_form_node *node, const struct sp_form_field *f,
+                        void *place)
 {
     if (f->kind == SP_FORM_STRING && sp_str_is_utf8(node->key)) {
         *(sp_str *)place = node->key;
@@ -284,7 +267,8 @@ sp_err sp_form_bind_key(struct sp_form_bind *b, struct sp_form_node *node, const
         .line = node->key_line,
         .column = node->key_column,
     };
-    if (f->kind == SP_FORM_BOOL && (sp_str_eq(node->key, SP_STR("true")) || sp_str_eq(node->key, SP_STR("false"))))
+    if (f->kind == SP_FORM_BOOL &&
+        (sp_str_eq(node->key, SP_STR("true")) || sp_str_eq(node->key, SP_STR("false"))))
         key.kind = SP_NODE_BOOL;
     return sp_form_bind_scalar(b, &key, f, place);
 }
@@ -293,7 +277,8 @@ static void fault_duration(struct sp_form_bind *b, struct sp_form_node *node)
 {
     int64_t ms;
     sp_str number = sp_str_upto(node->text, node->text.len - SP_MIN(node->text.len, (size_t)2));
-    bool is_ms = sp_str_ends(node->text, SP_STR("ms")) && !sp_form_text_to_i64(number, &ms) && ms >= 0 && ms < 1000;
+    bool is_ms = sp_str_ends(node->text, SP_STR("ms")) && !sp_form_text_to_i64(number, &ms) && ms >= 0 &&
+                 ms < 1000;
     if (is_ms)
         sp_form_fault_node(b->doc, SP_E_INVALID, node, "\"%.*s\" is not a duration; write seconds: 0.%03ds",
                            SP_STR_ARG(node->text), (int)ms);

@@ -41,7 +41,8 @@ static bool said_already(struct check *c, const void *msg, const struct sp_form_
     return item && item->bad;
 }
 
-static void broken(struct check *c, const void *msg, const struct sp_form_field *f, uint32_t i, const char *text)
+static void broken(struct check *c, const void *msg, const struct sp_form_field *f, uint32_t i,
+                   const char *text)
 {
     if (said_already(c, msg, f, i))
         return;
@@ -104,18 +105,12 @@ static bool comparable(const struct sp_form_field *f, const void *place, int64_t
     case SP_FORM_INT32:
     case SP_FORM_SINT32:
     case SP_FORM_SFIXED32:
-    case SP_FORM_ENUM:
-        *ret_value = *(const int32_t *)place;
-        return true;
+    case SP_FORM_ENUM: *ret_value = *(const int32_t *)place; return true;
     case SP_FORM_INT64:
     case SP_FORM_SINT64:
-    case SP_FORM_SFIXED64:
-        *ret_value = *(const int64_t *)place;
-        return true;
+    case SP_FORM_SFIXED64: *ret_value = *(const int64_t *)place; return true;
     case SP_FORM_UINT32:
-    case SP_FORM_FIXED32:
-        *ret_value = *(const uint32_t *)place;
-        return true;
+    case SP_FORM_FIXED32: *ret_value = *(const uint32_t *)place; return true;
     case SP_FORM_UINT64:
     case SP_FORM_FIXED64:
         *ret_value = (int64_t)SP_MIN(*(const uint64_t *)place, (uint64_t)INT64_MAX);
@@ -125,8 +120,7 @@ static bool comparable(const struct sp_form_field *f, const void *place, int64_t
     case SP_FORM_DOUBLE:
     case SP_FORM_STRING:
     case SP_FORM_BYTES:
-    case SP_FORM_MESSAGE:
-        break;
+    case SP_FORM_MESSAGE: break;
     }
     return false;
 }
@@ -135,13 +129,14 @@ static bool comparable(const struct sp_form_field *f, const void *place, int64_t
 static int64_t duration_ns(const struct sp_pb_google_duration *d)
 {
     int64_t ns;
-    if (__builtin_mul_overflow(d->seconds, INT64_C(1000000000), &ns) || __builtin_add_overflow(ns, d->nanos, &ns))
+    if (__builtin_mul_overflow(d->seconds, INT64_C(1000000000), &ns) ||
+        __builtin_add_overflow(ns, d->nanos, &ns))
         return d->seconds < 0 ? INT64_MIN : INT64_MAX;
     return ns;
 }
 
-static void check_range(struct check *c, const void *msg, const struct sp_form_field *f, uint32_t i, int64_t value,
-                        const char *unit)
+static void check_range(struct check *c, const void *msg, const struct sp_form_field *f, uint32_t i,
+                        int64_t value, const char *unit)
 {
     if (f->rule->has_min && value < f->rule->min)
         broken_limit(c, msg, f, i, "must be at least", f->rule->min, unit);
@@ -192,7 +187,8 @@ static bool member_was_tried(struct check *c, const void *msg, const struct sp_f
 {
     for (uint32_t i = 0; i < type->fields_len; i++) {
         const struct sp_form_field *f = &type->fields[i];
-        struct sp_form_node *node = f->flags & SP_FORM_F_ONEOF && f->oneof == oneof ? node_of(c, msg, f) : NULL;
+        struct sp_form_node *node = f->flags & SP_FORM_F_ONEOF && f->oneof == oneof ? node_of(c, msg, f)
+                                                                                    : NULL;
         if (node && node->bad)
             return true;
     }
@@ -209,8 +205,10 @@ static void check_oneofs(struct check *c, const void *msg, const struct sp_form_
         char list[256];
         size_t at = 0;
         for (uint32_t k = 0; k < type->fields_len && at < sizeof(list); k++)
-            if (type->fields[k].flags & SP_FORM_F_ONEOF && type->fields[k].oneof == i && type->fields[k].works)
-                at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s", at ? ", " : "", type->fields[k].name);
+            if (type->fields[k].flags & SP_FORM_F_ONEOF && type->fields[k].oneof == i &&
+                type->fields[k].works)
+                at += (size_t)snprintf(list + at, sizeof(list) - at, "%s%s", at ? ", " : "",
+                                       type->fields[k].name);
         c->found++;
         sp_form_error(c->doc, SP_E_INVALID, msg, 0, "one of these must be set: %s", list);
     }

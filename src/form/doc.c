@@ -191,7 +191,8 @@ struct sp_form_place sp_form_where_item(struct sp_form_doc *doc, const void *msg
     return node_place(doc, item);
 }
 
-void sp_form_error(struct sp_form_doc *doc, sp_err code, const void *msg, uint32_t number, const char *fmt, ...)
+void sp_form_error(struct sp_form_doc *doc, sp_err code, const void *msg, uint32_t number, const char *fmt,
+                   ...)
 {
     struct sp_form_place place = sp_form_where(doc, msg, number);
     va_list args;

@@ -127,28 +127,23 @@ sp_str sp_form_type_name(sp_str type_url)
 size_t sp_form_kind_bytes(enum sp_form_kind kind)
 {
     switch (kind) {
-    case SP_FORM_BOOL:
-        return sizeof(bool);
+    case SP_FORM_BOOL: return sizeof(bool);
     case SP_FORM_INT32:
     case SP_FORM_UINT32:
     case SP_FORM_SINT32:
     case SP_FORM_FIXED32:
     case SP_FORM_SFIXED32:
     case SP_FORM_FLOAT:
-    case SP_FORM_ENUM:
-        return 4;
+    case SP_FORM_ENUM: return 4;
     case SP_FORM_INT64:
     case SP_FORM_UINT64:
     case SP_FORM_SINT64:
     case SP_FORM_FIXED64:
     case SP_FORM_SFIXED64:
-    case SP_FORM_DOUBLE:
-        return 8;
+    case SP_FORM_DOUBLE: return 8;
     case SP_FORM_STRING:
-    case SP_FORM_BYTES:
-        return sizeof(sp_str);
-    case SP_FORM_MESSAGE:
-        return sizeof(void *);
+    case SP_FORM_BYTES: return sizeof(sp_str);
+    case SP_FORM_MESSAGE: return sizeof(void *);
     }
     SP_ASSERT(!"a kind of the table");
     return 0;

@@ -13,7 +13,7 @@
  *   map              repeated entries: a struct with key and value
  *   oneof            each member as above and uint32_t <oneof>_case: the number of the set one, 0 = none;
  *                    the others are zero
- *   Any              type_url and value (bytes), and `message`: the decoded value, when it has been decoded */
+ *   Any              type_url and value (bytes), and `message`: the value, once it has been decoded */
 #ifndef SP_FORM_FORM_H
 #define SP_FORM_FORM_H
 
@@ -164,11 +164,11 @@ const struct sp_form_value_name *sp_form_enum_by_name(const struct sp_form_enum 
 /* The part of a type URL behind the last slash. */
 sp_str sp_form_type_name(sp_str type_url);
 
-/* Is the field set: a message there, a list not empty, a oneof chosen, an optional given, a scalar not zero? */
+/* Is the field set: a message there, a list not empty, a oneof chosen, a scalar not zero or marked given? */
 bool sp_form_has(const void *msg, const struct sp_form_field *f);
 /* Items of a repeated field; for a singular one 1 when it is set, else 0. */
 uint32_t sp_form_len(const void *msg, const struct sp_form_field *f);
-/* The address of item i (of the singular value when i is 0): a bool, int32_t, ..., sp_str or pointer to a message. */
+/* The address of item i (0 for a singular value): of a bool, int32_t, ..., sp_str or pointer to a message. */
 void *sp_form_at(const void *msg, const struct sp_form_field *f, uint32_t i);
 /* The message in item i. */
 void *sp_form_msg_at(const void *msg, const struct sp_form_field *f, uint32_t i);

@@ -53,7 +53,8 @@ sp_err sp_form_tree_open(struct sp_form_tree *t, enum sp_form_node_kind kind, ui
                          struct sp_form_node **ret_node);
 sp_err sp_form_tree_close(struct sp_form_tree *t);
 /* A copy of `node` with all below it, as the next value. */
-sp_err sp_form_tree_copy(struct sp_form_tree *t, const struct sp_form_node *node, uint32_t line, uint32_t column);
+sp_err sp_form_tree_copy(struct sp_form_tree *t, const struct sp_form_node *node, uint32_t line,
+                         uint32_t column);
 
 /* The tree of a text; NULL root in the document when the grammar is broken, which is then an error of it. */
 sp_err sp_form_parse_yaml(struct sp_form_doc *doc, sp_str text);

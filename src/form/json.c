@@ -231,10 +231,8 @@ static int close_container(struct sp_json *j)
 static int take_value(struct sp_json *j)
 {
     switch (peek(j)) {
-    case '{':
-        return open_container(j, true);
-    case '[':
-        return open_container(j, false);
+    case '{': return open_container(j, true);
+    case '[': return open_container(j, false);
     case '"': {
         int err = take_string(j);
         if (err)
@@ -242,16 +240,11 @@ static int take_value(struct sp_json *j)
         j->state = AFTER;
         return SP_JSON_STRING;
     }
-    case 't':
-        return take_word(j, SP_STR("true"), SP_JSON_TRUE);
-    case 'f':
-        return take_word(j, SP_STR("false"), SP_JSON_FALSE);
-    case 'n':
-        return take_word(j, SP_STR("null"), SP_JSON_NULL);
-    case '-':
-        return take_number(j);
-    default:
-        return peek(j) >= '0' && peek(j) <= '9' ? take_number(j) : fail(j, "a value should stand here");
+    case 't': return take_word(j, SP_STR("true"), SP_JSON_TRUE);
+    case 'f': return take_word(j, SP_STR("false"), SP_JSON_FALSE);
+    case 'n': return take_word(j, SP_STR("null"), SP_JSON_NULL);
+    case '-': return take_number(j);
+    default: return peek(j) >= '0' && peek(j) <= '9' ? take_number(j) : fail(j, "a value should stand here");
     }
 }
 
@@ -295,20 +288,13 @@ int sp_json_next(struct sp_json *j)
     skip_blanks(j);
     count_to(j, j->at);
     switch ((enum json_state)j->state) {
-    case VALUE:
-        return take_value(j);
-    case ITEM_OR_END:
-        return peek(j) == ']' ? close_container(j) : take_value(j);
-    case KEY_OR_END:
-        return peek(j) == '}' ? close_container(j) : take_key(j);
-    case KEY:
-        return take_key(j);
-    case AFTER:
-        return take_after(j);
-    case DONE:
-        return SP_JSON_END;
-    case BROKEN:
-        break;
+    case VALUE: return take_value(j);
+    case ITEM_OR_END: return peek(j) == ']' ? close_container(j) : take_value(j);
+    case KEY_OR_END: return peek(j) == '}' ? close_container(j) : take_key(j);
+    case KEY: return take_key(j);
+    case AFTER: return take_after(j);
+    case DONE: return SP_JSON_END;
+    case BROKEN: break;
     }
     return SP_E_INVALID;
 }
@@ -316,27 +302,18 @@ int sp_json_next(struct sp_json *j)
 static sp_err on_event(struct sp_form_tree *t, const struct sp_json *j, enum sp_json_event event)
 {
     switch (event) {
-    case SP_JSON_MAP:
-        return sp_form_tree_open(t, SP_NODE_MAP, j->line, j->column, NULL);
-    case SP_JSON_LIST:
-        return sp_form_tree_open(t, SP_NODE_LIST, j->line, j->column, NULL);
+    case SP_JSON_MAP: return sp_form_tree_open(t, SP_NODE_MAP, j->line, j->column, NULL);
+    case SP_JSON_LIST: return sp_form_tree_open(t, SP_NODE_LIST, j->line, j->column, NULL);
     case SP_JSON_MAP_END:
-    case SP_JSON_LIST_END:
-        return sp_form_tree_close(t);
-    case SP_JSON_KEY:
-        return sp_form_tree_key(t, j->value, j->line, j->column);
-    case SP_JSON_STRING:
-        return sp_form_tree_scalar(t, SP_NODE_STRING, j->value, j->line, j->column, NULL);
-    case SP_JSON_NUMBER:
-        return sp_form_tree_scalar(t, SP_NODE_NUMBER, j->value, j->line, j->column, NULL);
-    case SP_JSON_TRUE:
-        return sp_form_tree_scalar(t, SP_NODE_BOOL, SP_STR("true"), j->line, j->column, NULL);
+    case SP_JSON_LIST_END: return sp_form_tree_close(t);
+    case SP_JSON_KEY: return sp_form_tree_key(t, j->value, j->line, j->column);
+    case SP_JSON_STRING: return sp_form_tree_scalar(t, SP_NODE_STRING, j->value, j->line, j->column, NULL);
+    case SP_JSON_NUMBER: return sp_form_tree_scalar(t, SP_NODE_NUMBER, j->value, j->line, j->column, NULL);
+    case SP_JSON_TRUE: return sp_form_tree_scalar(t, SP_NODE_BOOL, SP_STR("true"), j->line, j->column, NULL);
     case SP_JSON_FALSE:
         return sp_form_tree_scalar(t, SP_NODE_BOOL, SP_STR("false"), j->line, j->column, NULL);
-    case SP_JSON_NULL:
-        return sp_form_tree_scalar(t, SP_NODE_NULL, SP_STR("null"), j->line, j->column, NULL);
-    case SP_JSON_END:
-        break;
+    case SP_JSON_NULL: return sp_form_tree_scalar(t, SP_NODE_NULL, SP_STR("null"), j->line, j->column, NULL);
+    case SP_JSON_END: break;
     }
     return SP_OK;
 }
@@ -351,8 +328,8 @@ sp_err sp_form_parse_json(struct sp_form_doc *doc, sp_str text)
         if (event == SP_E_NOMEM)
             return SP_E_NOMEM;
         if (event < 0) {
-            sp_form_fault(doc, event, j.line, j.column, t.at ? sp_form_node_path(doc, t.at) : "", "not JSON: %s",
-                          j.problem);
+            sp_form_fault(doc, event, j.line, j.column, t.at ? sp_form_node_path(doc, t.at) : "",
+                          "not JSON: %s", j.problem);
             return event;
         }
         if (event == SP_JSON_END)

@@ -8,7 +8,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/err.h"
 #include "base/str.h"
 #include "form/form.h"
 
@@ -42,7 +41,7 @@ struct sp_json {
 };
 
 void sp_json_init(struct sp_json *j, struct sp_arena *arena, sp_str text);
-/* An event, or negative: SP_E_INVALID, SP_E_LIMIT (too deep), SP_E_NOMEM. After either end only that again. */
+/* An event, or negative: SP_E_INVALID, SP_E_LIMIT (too deep), SP_E_NOMEM. After an end only that again. */
 int sp_json_next(struct sp_json *j);
 
 #endif

@@ -109,12 +109,9 @@ static sp_err take_value(struct sp_form_wire *w, uint32_t depth)
         n += (size_t)len;
         break;
     }
-    case SP_PB_GROUP:
-        return skip_group(w, depth);
-    case SP_PB_GROUP_END:
-        return SP_OK;
-    default:
-        return SP_E_INVALID;
+    case SP_PB_GROUP: return skip_group(w, depth);
+    case SP_PB_GROUP_END: return SP_OK;
+    default: return SP_E_INVALID;
     }
     w->rest = sp_str_from(w->rest, n);
     return SP_OK;
@@ -177,9 +174,7 @@ static void put_number(const struct sp_form_field *f, void *place, uint64_t valu
 {
     uint32_t low = (uint32_t)value;
     switch ((enum sp_form_kind)f->kind) {
-    case SP_FORM_BOOL:
-        *(bool *)place = value != 0;
-        return;
+    case SP_FORM_BOOL: *(bool *)place = value != 0; return;
     case SP_FORM_SINT32:
         low = (low >> 1) ^ (0 - (low & 1));
         memcpy(place, &low, 4);
@@ -193,20 +188,15 @@ static void put_number(const struct sp_form_field *f, void *place, uint64_t valu
     case SP_FORM_ENUM:
     case SP_FORM_FIXED32:
     case SP_FORM_SFIXED32:
-    case SP_FORM_FLOAT:
-        memcpy(place, &low, 4);
-        return;
+    case SP_FORM_FLOAT: memcpy(place, &low, 4); return;
     case SP_FORM_INT64:
     case SP_FORM_UINT64:
     case SP_FORM_FIXED64:
     case SP_FORM_SFIXED64:
-    case SP_FORM_DOUBLE:
-        memcpy(place, &value, 8);
-        return;
+    case SP_FORM_DOUBLE: memcpy(place, &value, 8); return;
     case SP_FORM_STRING:
     case SP_FORM_BYTES:
-    case SP_FORM_MESSAGE:
-        break;
+    case SP_FORM_MESSAGE: break;
     }
     SP_ASSERT(!"a number's kind");
 }
@@ -239,7 +229,8 @@ static sp_err take_message(struct decode *d, void **place, const struct sp_form_
     return *place ? decode_into(d, *place, bytes) : SP_E_NOMEM;
 }
 
-static sp_err take_field(struct decode *d, void *msg, const struct sp_form_field *f, const struct sp_form_wire *w)
+static sp_err take_field(struct decode *d, void *msg, const struct sp_form_field *f,
+                         const struct sp_form_wire *w)
 {
     enum sp_pb_wire wire = sp_form_pb_wire(f->kind);
     if (w->wire == SP_PB_BYTES && wire != SP_PB_BYTES)

@@ -50,20 +50,16 @@ enum sp_pb_wire sp_form_pb_wire(enum sp_form_kind kind)
     case SP_FORM_UINT64:
     case SP_FORM_SINT32:
     case SP_FORM_SINT64:
-    case SP_FORM_ENUM:
-        return SP_PB_VARINT;
+    case SP_FORM_ENUM: return SP_PB_VARINT;
     case SP_FORM_FIXED64:
     case SP_FORM_SFIXED64:
-    case SP_FORM_DOUBLE:
-        return SP_PB_64;
+    case SP_FORM_DOUBLE: return SP_PB_64;
     case SP_FORM_STRING:
     case SP_FORM_BYTES:
-    case SP_FORM_MESSAGE:
-        return SP_PB_BYTES;
+    case SP_FORM_MESSAGE: return SP_PB_BYTES;
     case SP_FORM_FIXED32:
     case SP_FORM_SFIXED32:
-    case SP_FORM_FLOAT:
-        return SP_PB_32;
+    case SP_FORM_FLOAT: return SP_PB_32;
     }
     SP_ASSERT(!"a kind of the table");
     return SP_PB_VARINT;
@@ -79,40 +75,25 @@ static void put_number(struct sp_buf *out, const struct sp_form_field *f, const 
     else if (bytes == 8)
         memcpy(&u64, place, 8);
     switch ((enum sp_form_kind)f->kind) {
-    case SP_FORM_BOOL:
-        put_varint(out, *(const bool *)place ? 1 : 0);
-        return;
+    case SP_FORM_BOOL: put_varint(out, *(const bool *)place ? 1 : 0); return;
     case SP_FORM_INT32:
     case SP_FORM_ENUM: /* negative ones take ten bytes, so that an int64 reads them too */
         put_varint(out, (uint64_t)(int64_t)(int32_t)u32);
         return;
-    case SP_FORM_UINT32:
-        put_varint(out, u32);
-        return;
+    case SP_FORM_UINT32: put_varint(out, u32); return;
     case SP_FORM_INT64:
-    case SP_FORM_UINT64:
-        put_varint(out, u64);
-        return;
-    case SP_FORM_SINT32:
-        put_varint(out, (u32 << 1) ^ (0 - (u32 >> 31)));
-        return;
-    case SP_FORM_SINT64:
-        put_varint(out, (u64 << 1) ^ (0 - (u64 >> 63)));
-        return;
+    case SP_FORM_UINT64: put_varint(out, u64); return;
+    case SP_FORM_SINT32: put_varint(out, (u32 << 1) ^ (0 - (u32 >> 31))); return;
+    case SP_FORM_SINT64: put_varint(out, (u64 << 1) ^ (0 - (u64 >> 63))); return;
     case SP_FORM_FIXED32:
     case SP_FORM_SFIXED32:
-    case SP_FORM_FLOAT:
-        put_fixed(out, u32, 4);
-        return;
+    case SP_FORM_FLOAT: put_fixed(out, u32, 4); return;
     case SP_FORM_FIXED64:
     case SP_FORM_SFIXED64:
-    case SP_FORM_DOUBLE:
-        put_fixed(out, u64, 8);
-        return;
+    case SP_FORM_DOUBLE: put_fixed(out, u64, 8); return;
     case SP_FORM_STRING:
     case SP_FORM_BYTES:
-    case SP_FORM_MESSAGE:
-        break;
+    case SP_FORM_MESSAGE: break;
     }
     SP_ASSERT(!"a number's kind");
 }
@@ -165,8 +146,7 @@ static sp_err put_item(struct sp_buf *out, const struct sp_form_field *f, const 
 static int compare_key(const struct sp_form_field *key, const void *a, const void *b)
 {
     switch ((enum sp_form_kind)key->kind) {
-    case SP_FORM_BOOL:
-        return *(const bool *)a - *(const bool *)b;
+    case SP_FORM_BOOL: return *(const bool *)a - *(const bool *)b;
     case SP_FORM_INT32:
     case SP_FORM_SINT32:
     case SP_FORM_SFIXED32:
@@ -181,14 +161,12 @@ static int compare_key(const struct sp_form_field *key, const void *a, const voi
     case SP_FORM_UINT64:
     case SP_FORM_FIXED64:
         return (*(const uint64_t *)a > *(const uint64_t *)b) - (*(const uint64_t *)a < *(const uint64_t *)b);
-    case SP_FORM_STRING:
-        return sp_str_cmp(*(const sp_str *)a, *(const sp_str *)b);
+    case SP_FORM_STRING: return sp_str_cmp(*(const sp_str *)a, *(const sp_str *)b);
     case SP_FORM_FLOAT:
     case SP_FORM_DOUBLE:
     case SP_FORM_BYTES:
     case SP_FORM_ENUM:
-    case SP_FORM_MESSAGE:
-        break;
+    case SP_FORM_MESSAGE: break;
     }
     SP_ASSERT(!"a kind that can be a key");
     return 0;

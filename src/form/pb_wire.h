@@ -17,9 +17,10 @@
 struct sp_arena;
 struct sp_buf;
 
-/* Strings, bytes, Any values and unknown fields of the result are views into `bytes`, which must live as long.
+/* Strings, bytes, Any values and unknown fields of the result are views into `bytes`: keep them as long.
  * SP_E_INVALID: the grammar; SP_E_LIMIT: depth or size; SP_E_NOMEM. */
-sp_err sp_form_pb_decode(struct sp_arena *a, const struct sp_form_msg *type, sp_str bytes, void **ret_msg) SP_MUST_USE;
+sp_err sp_form_pb_decode(struct sp_arena *a, const struct sp_form_msg *type, sp_str bytes,
+                         void **ret_msg) SP_MUST_USE;
 
 /* Appends. SP_E_LIMIT when nested too deep; SP_E_NOMEM when the buffer failed. An Any that holds a decoded
  * message is written from it. */

@@ -6,7 +6,7 @@
  * end of the document and all that was found is in the document's list.
  *
  * The near miss is the candidate with the fewest edits (insert, drop, change, swap of neighbours) if that is
- * at most a third of the word and no more than six; a swap counts once, as it is the commonest slip of fingers. */
+ * at most a third of the word and no more than six. A swap counts once: it is the commonest slip. */
 #include "form/read.h"
 
 #include <string.h>

@@ -77,11 +77,12 @@ sp_err sp_form_check(struct sp_form_doc *doc, void *msg) SP_MUST_USE;
 /* Where field `number` of `msg` stands; where it would stand when it is absent: the place of the message,
  * the path of the field. number 0 = the message itself. `_item` is item i of a list or map. */
 struct sp_form_place sp_form_where(struct sp_form_doc *doc, const void *msg, uint32_t number);
-struct sp_form_place sp_form_where_item(struct sp_form_doc *doc, const void *msg, uint32_t number, uint32_t i);
+struct sp_form_place sp_form_where_item(struct sp_form_doc *doc, const void *msg, uint32_t number,
+                                        uint32_t i);
 
 /* Say what is wrong with a field (0 = with the message), as readers of the meaning do. */
-void sp_form_error(struct sp_form_doc *doc, sp_err code, const void *msg, uint32_t number, const char *fmt, ...)
-    SP_PRINTF(5, 6);
+void sp_form_error(struct sp_form_doc *doc, sp_err code, const void *msg, uint32_t number, const char *fmt,
+                   ...) SP_PRINTF(5, 6);
 void sp_form_error_item(struct sp_form_doc *doc, sp_err code, const void *msg, uint32_t number, uint32_t i,
                         const char *fmt, ...) SP_PRINTF(6, 7);
 

@@ -105,7 +105,8 @@ static sp_err whole_value(const struct number *n, uint64_t *ret_value)
                 return SP_E_INVALID;
             continue;
         }
-        if (__builtin_mul_overflow(value, (uint64_t)10, &value) || __builtin_add_overflow(value, digit, &value))
+        if (__builtin_mul_overflow(value, (uint64_t)10, &value) ||
+            __builtin_add_overflow(value, digit, &value))
             return SP_E_RANGE;
     }
     for (int64_t i = (int64_t)digits; i < point && value; i++)
@@ -265,8 +266,8 @@ sp_err sp_form_text_to_timestamp(sp_str text, int64_t *ret_seconds, int32_t *ret
     }
     if (take_zone(rest, &east))
         return SP_E_INVALID;
-    int64_t seconds = days_from_civil(year, (unsigned)month, (unsigned)day) * 86400 + hour * 3600 + minute * 60 +
-                      second - east;
+    int64_t seconds = days_from_civil(year, (unsigned)month, (unsigned)day) * 86400 + hour * 3600 +
+                      minute * 60 + second - east;
     if (seconds < SP_FORM_TIMESTAMP_MIN || seconds > SP_FORM_TIMESTAMP_MAX)
         return SP_E_RANGE;
     *ret_seconds = seconds;

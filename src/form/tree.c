@@ -29,20 +29,13 @@
 const char *sp_form_node_word(enum sp_form_node_kind kind)
 {
     switch (kind) {
-    case SP_NODE_NULL:
-        return "null";
-    case SP_NODE_BOOL:
-        return "true or false";
-    case SP_NODE_NUMBER:
-        return "a number";
-    case SP_NODE_STRING:
-        return "a string";
-    case SP_NODE_WORD:
-        return "a bare word";
-    case SP_NODE_LIST:
-        return "a list";
-    case SP_NODE_MAP:
-        return "a map";
+    case SP_NODE_NULL: return "null";
+    case SP_NODE_BOOL: return "true or false";
+    case SP_NODE_NUMBER: return "a number";
+    case SP_NODE_STRING: return "a string";
+    case SP_NODE_WORD: return "a bare word";
+    case SP_NODE_LIST: return "a list";
+    case SP_NODE_MAP: return "a map";
     }
     SP_ASSERT(!"a kind of node");
     return "";
@@ -53,7 +46,8 @@ static sp_err node_new(struct sp_form_tree *t, enum sp_form_node_kind kind, uint
 {
     struct sp_form_doc *doc = t->doc;
     if (doc->nodes >= SP_FORM_NODES_MAX) {
-        sp_form_fault(doc, SP_E_LIMIT, line, column, "", "more than %d values in one document", SP_FORM_NODES_MAX);
+        sp_form_fault(doc, SP_E_LIMIT, line, column, "", "more than %d values in one document",
+                      SP_FORM_NODES_MAX);
         return SP_E_LIMIT;
     }
     struct sp_form_node *node = SP_ARENA_NEW(doc->arena, struct sp_form_node);
@@ -137,7 +131,8 @@ static void twice(struct sp_form_doc *doc, const struct sp_form_node *first, str
 
 static int compare_keys(const void *left, const void *right)
 {
-    const struct sp_form_node *a = *(struct sp_form_node *const *)left, *b = *(struct sp_form_node *const *)right;
+    const struct sp_form_node *a = *(struct sp_form_node *const *)left,
+                              *b = *(struct sp_form_node *const *)right;
     int order = sp_str_cmp(a->key, b->key);
     if (order)
         return order;
@@ -180,7 +175,8 @@ sp_err sp_form_tree_close(struct sp_form_tree *t)
 }
 
 /* The copy's place is where the alias stands: that is what the reader of an error has to look at. */
-sp_err sp_form_tree_copy(struct sp_form_tree *t, const struct sp_form_node *node, uint32_t line, uint32_t column)
+sp_err sp_form_tree_copy(struct sp_form_tree *t, const struct sp_form_node *node, uint32_t line,
+                         uint32_t column)
 {
     if (++t->doc->alias_nodes > SP_FORM_ALIAS_NODES_MAX) {
         sp_form_fault(t->doc, SP_E_LIMIT, line, column, "", "aliases stand for more than %d values",

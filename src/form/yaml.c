@@ -50,7 +50,8 @@ static uint32_t column_of(const yaml_mark_t *mark)
 static sp_err refuse(struct yaml *y, const yaml_event_t *event, const char *text)
 {
     const char *path = y->tree.at ? sp_form_node_path(y->doc, y->tree.at) : "";
-    sp_form_fault(y->doc, SP_E_INVALID, line_of(&event->start_mark), column_of(&event->start_mark), path, "%s", text);
+    sp_form_fault(y->doc, SP_E_INVALID, line_of(&event->start_mark), column_of(&event->start_mark), path,
+                  "%s", text);
     return SP_E_INVALID;
 }
 
@@ -113,7 +114,8 @@ static bool wants_key(const struct yaml *y)
 static sp_err on_key(struct yaml *y, const yaml_event_t *event, sp_str text)
 {
     if (sp_str_eq(text, SP_STR("<<")) && event->data.scalar.style == YAML_PLAIN_SCALAR_STYLE)
-        return refuse(y, event, "merge keys (<<) are not supported; write the fields out, or alias the whole value");
+        return refuse(y, event,
+                      "merge keys (<<) are not supported; write the fields out, or alias the whole value");
     if (event->data.scalar.anchor)
         return refuse(y, event, "an anchor on a key is not supported");
     return sp_form_tree_key(&y->tree, text, line_of(&event->start_mark), column_of(&event->start_mark));
@@ -165,7 +167,8 @@ static sp_err on_alias(struct yaml *y, const yaml_event_t *event)
             continue;
         if (is_open(y, anchor->node))
             return refuse(y, event, "the alias stands inside the value that it names");
-        return sp_form_tree_copy(&y->tree, anchor->node, line_of(&event->start_mark), column_of(&event->start_mark));
+        return sp_form_tree_copy(&y->tree, anchor->node, line_of(&event->start_mark),
+                                 column_of(&event->start_mark));
     }
     return refuse(y, event, "no anchor of this name stands before the alias");
 }
@@ -183,23 +186,17 @@ static sp_err on_document(struct yaml *y, const yaml_event_t *event)
 static sp_err on_event(struct yaml *y, const yaml_event_t *event)
 {
     switch (event->type) {
-    case YAML_DOCUMENT_START_EVENT:
-        return on_document(y, event);
-    case YAML_SCALAR_EVENT:
-        return on_scalar(y, event);
-    case YAML_ALIAS_EVENT:
-        return on_alias(y, event);
+    case YAML_DOCUMENT_START_EVENT: return on_document(y, event);
+    case YAML_SCALAR_EVENT: return on_scalar(y, event);
+    case YAML_ALIAS_EVENT: return on_alias(y, event);
     case YAML_SEQUENCE_START_EVENT:
-    case YAML_MAPPING_START_EVENT:
-        return on_open(y, event);
+    case YAML_MAPPING_START_EVENT: return on_open(y, event);
     case YAML_SEQUENCE_END_EVENT:
-    case YAML_MAPPING_END_EVENT:
-        return sp_form_tree_close(&y->tree);
+    case YAML_MAPPING_END_EVENT: return sp_form_tree_close(&y->tree);
     case YAML_NO_EVENT:
     case YAML_STREAM_START_EVENT:
     case YAML_STREAM_END_EVENT:
-    case YAML_DOCUMENT_END_EVENT:
-        break;
+    case YAML_DOCUMENT_END_EVENT: break;
     }
     return SP_OK;
 }
@@ -216,8 +213,9 @@ static sp_err grammar_error(struct yaml *y, const yaml_parser_t *parser)
                       "not YAML: %s at byte %zu", parser->problem, parser->problem_offset);
         return SP_E_INVALID;
     }
-    sp_form_fault(y->doc, SP_E_INVALID, line_of(&parser->problem_mark), column_of(&parser->problem_mark), path,
-                  "not YAML: %s%s%s", parser->problem ? parser->problem : "broken", *context ? ", " : "", context);
+    sp_form_fault(y->doc, SP_E_INVALID, line_of(&parser->problem_mark), column_of(&parser->problem_mark),
+                  path, "not YAML: %s%s%s", parser->problem ? parser->problem : "broken",
+                  *context ? ", " : "", context);
     return SP_E_INVALID;
 }
 
