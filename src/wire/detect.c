@@ -1,9 +1,9 @@
 /* detect: the first bytes of a connection, and who speaks like that.
  *
  * Where a listener says "auto", the caller decides what is spoken, and says so only by speaking. A wrong
- * guess costs the connection (bytes of another protocol are broken frames) or the policies (a call that passes
- * as opaque bytes has no route), so a protocol is named only when its first bytes can hardly be anything
- * else, and TCP, which suits everyone, as soon as they cannot be it:
+ * guess costs the connection (bytes of another protocol are broken frames) or the policies (opaque bytes have
+ * no route), so a protocol is named only when its first bytes can hardly be anything else, and TCP, which
+ * suits everyone, as soon as they cannot be it:
  *
  *      first byte   then
  *      01, 02       a Bolt request or heartbeat: every byte of the fixed part that has few values has one
