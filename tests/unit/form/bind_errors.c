@@ -34,21 +34,22 @@ static void paths_run_through_lists_maps_and_any(void **state)
 
 static void all_errors_of_a_document_come_at_once_in_its_order(void **state)
 {
-    check_says(KINDS, "k.yaml",
-               "an_int32: many\n"
-               "inner:\n"
-               "  a_bool: maybe\n"
-               "  unheard: 1\n"
-               "strings: [a, [b], c]\n"
-               "colour: GREEN\n"
-               "inners: {}\n",
-               "1:11: an_int32: \"many\" is not a whole number\n"
-               "3:11: inner.a_bool: should be true or false, not a bare word\n"
-               "4:3: inner.unheard: unknown field of sampan.test.v1.Kinds\n"
-               "5:14: strings[1]: should be a string, not a list\n"
-               "6:9: colour: \"GREEN\" is no value of sampan.test.v1.Colour; there are: NONE, RED, DEEP_BLUE, "
-               "INFRARED, ULTRAVIOLET\n"
-               "7:9: inners: should be a list, not a map\n");
+    check_says(
+        KINDS, "k.yaml",
+        "an_int32: many\n"
+        "inner:\n"
+        "  a_bool: maybe\n"
+        "  unheard: 1\n"
+        "strings: [a, [b], c]\n"
+        "colour: GREEN\n"
+        "inners: {}\n",
+        "1:11: an_int32: \"many\" is not a whole number\n"
+        "3:11: inner.a_bool: should be true or false, not a bare word\n"
+        "4:3: inner.unheard: unknown field of sampan.test.v1.Kinds\n"
+        "5:14: strings[1]: should be a string, not a list\n"
+        "6:9: colour: \"GREEN\" is no value of sampan.test.v1.Colour; there are: NONE, RED, DEEP_BLUE, "
+        "INFRARED, ULTRAVIOLET\n"
+        "7:9: inners: should be a list, not a map\n");
 }
 
 static void after_a_hundred_errors_the_rest_is_counted(void **state)
@@ -78,17 +79,20 @@ static void what_is_known_and_refused_is_refused_by_name(void **state)
     check_says(STRICT, "s.yaml", FINE "left: l\ncolour: ULTRAVIOLET\n",
                "6:9: colour: ULTRAVIOLET is known to Envoy but not supported: nobody can see it\n");
     check_says(STRICT, "s.yaml", FINE "gone: l\n", "5:1: gone: is known to Envoy but not supported\n");
-    check_says(BOOTSTRAP, "b.yaml", "layered_runtime: {}\nstats_sinks: []\n",
-               "1:1: layered_runtime: is known to Envoy but not supported: run-time values cannot be layered; "
-               "remove it\n"
-               "2:1: stats_sinks: is known to Envoy but not supported\n");
+    check_says(
+        BOOTSTRAP, "b.yaml", "layered_runtime: {}\nstats_sinks: []\n",
+        "1:1: layered_runtime: is known to Envoy but not supported: run-time values cannot be layered; "
+        "remove it\n"
+        "2:1: stats_sinks: is known to Envoy but not supported\n");
 }
 
 static void types_inside_any_are_refused_by_name_or_as_unknown(void **state)
 {
-    check_says(SPECIAL, "s.yaml", "any: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua}\n",
-               "1:16: any[\"@type\"]: envoy.extensions.filters.http.lua.v3.Lua is known to Envoy but not supported\n");
-    check_says(SPECIAL, "s.yaml", "any: {\"@type\": type.googleapis.com/google.protobuf.Duratoin, value: 1s}\n",
+    check_says(
+        SPECIAL, "s.yaml", "any: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua}\n",
+        "1:16: any[\"@type\"]: envoy.extensions.filters.http.lua.v3.Lua is known to Envoy but not supported\n");
+    check_says(SPECIAL, "s.yaml",
+               "any: {\"@type\": type.googleapis.com/google.protobuf.Duratoin, value: 1s}\n",
                "1:16: any[\"@type\"]: unknown type google.protobuf.Duratoin; did you mean "
                "google.protobuf.Duration?\n");
     check_says(SPECIAL, "s.yaml", "any: {\"@type\": a.googleapis.com/of.nobody}\n",
@@ -97,7 +101,8 @@ static void types_inside_any_are_refused_by_name_or_as_unknown(void **state)
                "1:16: any[\"@type\"]: a type is written type.googleapis.com/<name>\n");
     check_says(SPECIAL, "s.yaml", "any: {value: 1s}\n",
                "1:6: any: \"@type\" is missing: it says what kind of map this is\n");
-    check_says(SPECIAL, "s.yaml", "any: {\"@type\": [a]}\n", "1:16: any[\"@type\"]: should be a string, not a list\n");
+    check_says(SPECIAL, "s.yaml", "any: {\"@type\": [a]}\n",
+               "1:16: any[\"@type\"]: should be a string, not a list\n");
     check_says(SPECIAL, "s.yaml", "any: 5\n", "1:6: any: should be a map with \"@type\", not a bare word\n");
     check_says(SPECIAL, "s.yaml", "any: {\"@type\": x/google.protobuf.Duration}\n",
                "1:6: any: value is missing beside @type\n");
@@ -107,9 +112,12 @@ static void types_inside_any_are_refused_by_name_or_as_unknown(void **state)
 
 static void a_field_stands_once_in_whatever_spelling(void **state)
 {
-    check_says(KINDS, "k.yaml", "a_bool: true\na_bool: false\n", "2:1: a_bool: stands twice; first in line 1\n");
-    check_says(KINDS, "k.yaml", "a_bool: true\naBool: false\n", "2:1: aBool: stands twice; first in line 1 as a_bool\n");
-    check_says(KINDS, "k.json", "{\"by_name\": {\"x\": 1,\n\"x\": 2}}", "2:1: by_name.x: stands twice; first in line 1\n");
+    check_says(KINDS, "k.yaml", "a_bool: true\na_bool: false\n",
+               "2:1: a_bool: stands twice; first in line 1\n");
+    check_says(KINDS, "k.yaml", "a_bool: true\naBool: false\n",
+               "2:1: aBool: stands twice; first in line 1 as a_bool\n");
+    check_says(KINDS, "k.json", "{\"by_name\": {\"x\": 1,\n\"x\": 2}}",
+               "2:1: by_name.x: stands twice; first in line 1\n");
     check_says(KINDS, "k.yaml", "nobody: 1\nnobody: 2\n",
                "1:1: nobody: unknown field of sampan.test.v1.Kinds\n"
                "2:1: nobody: stands twice; first in line 1\n");
@@ -135,21 +143,22 @@ static void two_members_of_a_oneof_cannot_stand_together(void **state)
 
 static void numbers_are_whole_and_fit(void **state)
 {
-    check_says(KINDS, "k.json",
-               "{\"an_int32\": 2147483648, \"a_uint32\": -1, \"an_int64\": 9223372036854775808,\n"
-               " \"a_uint64\": 18446744073709551616, \"a_sint32\": 1.5, \"a_float\": 1e39, \"a_double\": 1e309,\n"
-               " \"int32s\": [true, \"0x10\", {}], \"an_sfixed32\": \"\"}",
-               "1:14: an_int32: \"2147483648\" does not fit\n"
-               "1:38: a_uint32: \"-1\" does not fit\n"
-               "1:54: an_int64: \"9223372036854775808\" does not fit\n"
-               "2:14: a_uint64: \"18446744073709551616\" does not fit\n"
-               "2:48: a_sint32: \"1.5\" is not a whole number\n"
-               "2:64: a_float: \"1e39\" does not fit\n"
-               "2:82: a_double: \"1e309\" does not fit\n"
-               "3:13: int32s[0]: should be a whole number, not true or false\n"
-               "3:19: int32s[1]: \"0x10\" is not a whole number; write it in decimal, without a leading zero\n"
-               "3:27: int32s[2]: should be a whole number, not a map\n"
-               "3:47: an_sfixed32: \"\" is not a whole number\n");
+    check_says(
+        KINDS, "k.json",
+        "{\"an_int32\": 2147483648, \"a_uint32\": -1, \"an_int64\": 9223372036854775808,\n"
+        " \"a_uint64\": 18446744073709551616, \"a_sint32\": 1.5, \"a_float\": 1e39, \"a_double\": 1e309,\n"
+        " \"int32s\": [true, \"0x10\", {}], \"an_sfixed32\": \"\"}",
+        "1:14: an_int32: \"2147483648\" does not fit\n"
+        "1:38: a_uint32: \"-1\" does not fit\n"
+        "1:54: an_int64: \"9223372036854775808\" does not fit\n"
+        "2:14: a_uint64: \"18446744073709551616\" does not fit\n"
+        "2:48: a_sint32: \"1.5\" is not a whole number\n"
+        "2:64: a_float: \"1e39\" does not fit\n"
+        "2:82: a_double: \"1e309\" does not fit\n"
+        "3:13: int32s[0]: should be a whole number, not true or false\n"
+        "3:19: int32s[1]: \"0x10\" is not a whole number; write it in decimal, without a leading zero\n"
+        "3:27: int32s[2]: should be a whole number, not a map\n"
+        "3:47: an_sfixed32: \"\" is not a whole number\n");
     check_says(KINDS, "k.yaml", "an_int32: 010\na_double: .5\n",
                "1:11: an_int32: \"010\" is not a whole number; write it in decimal, without a leading zero\n"
                "2:11: a_double: \".5\" is not a number\n");
@@ -173,24 +182,26 @@ static void strings_that_look_like_something_else_want_quotes(void **state)
                "1:11: a_string: \"8080\" could be read as another type; put it in quotes\n"
                "2:11: strings[0]: \"true\" should be a string; put it in quotes\n"
                "2:23: strings[2]: \"-5\" could be read as another type; put it in quotes\n");
-    check_says(KINDS, "k.json", "{\"a_string\": 5}", "1:14: a_string: \"5\" should be a string; put it in quotes\n");
+    check_says(KINDS, "k.json", "{\"a_string\": 5}",
+               "1:14: a_string: \"5\" should be a string; put it in quotes\n");
 }
 
 static void durations_times_and_bytes_are_spelled_right(void **state)
 {
-    check_says(SPECIAL, "s.yaml",
-               "durations: [5, 250ms, 1.0000000001s, 1h, s, 999999999999s, {}]\n"
-               "time: 2023-02-29T00:00:00Z\n"
-               "maybe_bytes: \"a\"\n",
-               "1:13: durations[0]: \"5\" is not a duration; write seconds with an s, such as 1.5s\n"
-               "1:16: durations[1]: \"250ms\" is not a duration; write seconds: 0.250s\n"
-               "1:23: durations[2]: \"1.0000000001s\" is not a duration; write seconds with an s, such as 1.5s\n"
-               "1:38: durations[3]: \"1h\" is not a duration; write seconds with an s, such as 1.5s\n"
-               "1:42: durations[4]: \"s\" is not a duration; write seconds with an s, such as 1.5s\n"
-               "1:45: durations[5]: \"999999999999s\" is too long ago, too far ahead or too long\n"
-               "1:60: durations[6]: should be a duration such as 1.5s, not a map\n"
-               "2:7: time: \"2023-02-29T00:00:00Z\" is not a time; write it as 2024-02-29T12:00:00Z\n"
-               "3:14: maybe_bytes: \"a\" is not base64\n");
+    check_says(
+        SPECIAL, "s.yaml",
+        "durations: [5, 250ms, 1.0000000001s, 1h, s, 999999999999s, {}]\n"
+        "time: 2023-02-29T00:00:00Z\n"
+        "maybe_bytes: \"a\"\n",
+        "1:13: durations[0]: \"5\" is not a duration; write seconds with an s, such as 1.5s\n"
+        "1:16: durations[1]: \"250ms\" is not a duration; write seconds: 0.250s\n"
+        "1:23: durations[2]: \"1.0000000001s\" is not a duration; write seconds with an s, such as 1.5s\n"
+        "1:38: durations[3]: \"1h\" is not a duration; write seconds with an s, such as 1.5s\n"
+        "1:42: durations[4]: \"s\" is not a duration; write seconds with an s, such as 1.5s\n"
+        "1:45: durations[5]: \"999999999999s\" is too long ago, too far ahead or too long\n"
+        "1:60: durations[6]: should be a duration such as 1.5s, not a map\n"
+        "2:7: time: \"2023-02-29T00:00:00Z\" is not a time; write it as 2024-02-29T12:00:00Z\n"
+        "3:14: maybe_bytes: \"a\" is not base64\n");
 }
 
 static void null_is_absent_and_no_item(void **state)
@@ -210,7 +221,8 @@ static void keys_of_maps_have_their_own_types(void **state)
 
 static void rules_of_the_schema_are_kept(void **state)
 {
-    check_says(STRICT, "s.yaml", "name: \"\"\nport: 70000\nwait: 0s\nweight: 129\nnames: []\nmust:\nright: 1\n",
+    check_says(STRICT, "s.yaml",
+               "name: \"\"\nport: 70000\nwait: 0s\nweight: 129\nnames: []\nmust:\nright: 1\n",
                "1:7: name: must not be empty\n"
                "2:7: port: must be at most 65535\n"
                "3:7: wait: must be at least 1 ns\n"
@@ -234,14 +246,16 @@ static void absent_scalars_are_judged_as_zero_and_absent_messages_are_not(void *
 
 static void lengths_and_header_text_are_judged(void **state)
 {
+    check_says(
+        STRICT, "s.yaml",
+        FINE "left: \"\"\nheader: \"a b\"\nheader_text: \"a\\nb\"\noffset: -6\nlimits: {a: 1, b: 2, c: 3}\n",
+        "5:7: left: must not be empty\n"
+        "6:9: header: cannot be a header's name\n"
+        "7:14: header_text: cannot be a header's value: it holds a control byte\n"
+        "8:9: offset: must be at least -5\n"
+        "9:1: limits: must have at most 2 of them\n");
     check_says(STRICT, "s.yaml",
-               FINE "left: \"\"\nheader: \"a b\"\nheader_text: \"a\\nb\"\noffset: -6\nlimits: {a: 1, b: 2, c: 3}\n",
-               "5:7: left: must not be empty\n"
-               "6:9: header: cannot be a header's name\n"
-               "7:14: header_text: cannot be a header's value: it holds a control byte\n"
-               "8:9: offset: must be at least -5\n"
-               "9:1: limits: must have at most 2 of them\n");
-    check_says(STRICT, "s.yaml", "name: longer than eight\nport: 1\nnames: [a, \"\", b, c]\nmust: {}\nleft: l\n",
+               "name: longer than eight\nport: 1\nnames: [a, \"\", b, c]\nmust: {}\nleft: l\n",
                "1:7: name: must be at most 8 bytes long\n"
                "3:1: names: must have at most 3 of them\n"
                "3:12: names[1]: must not be empty\n");

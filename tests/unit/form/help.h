@@ -36,7 +36,8 @@ static inline void read_end(struct reading *r)
 }
 
 /* The text is refused with exactly these lines, each without the file's name in front. */
-static inline void check_says(const struct sp_form_msg *type, const char *file, const char *text, const char *want)
+static inline void check_says(const struct sp_form_msg *type, const char *file, const char *text,
+                              const char *want)
 {
     struct reading r;
     struct sp_buf said, lines;
@@ -58,7 +59,8 @@ static inline void check_says(const struct sp_form_msg *type, const char *file, 
 }
 
 /* What is read from `text` is written as the JSON `want`. */
-static inline void check_reads(const struct sp_form_msg *type, const char *file, const char *text, const char *want)
+static inline void check_reads(const struct sp_form_msg *type, const char *file, const char *text,
+                               const char *want)
 {
     struct reading r;
     struct sp_buf out;
