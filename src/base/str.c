@@ -257,6 +257,11 @@ uint64_t sp_str_hash(sp_str s)
     return XXH3_64bits(s.ptr, s.len);
 }
 
+uint64_t sp_str_xxh64(sp_str s, uint64_t seed)
+{
+    return XXH64(s.ptr ? s.ptr : "", s.len, seed);
+}
+
 uint64_t sp_str_hash_seed(sp_str s, uint64_t seed)
 {
     return XXH3_64bits_withSeed(s.ptr, s.len, seed);

@@ -80,6 +80,8 @@ sp_str sp_str_dup_lower(struct sp_arena *arena, sp_str s);
 /* XXH3, seed 0 unless said. Not for untrusted keys in tables that grow without limit. */
 uint64_t sp_str_hash(sp_str s);
 uint64_t sp_str_hash_seed(sp_str s, uint64_t seed);
+/* xxHash64: where others must place the same key at the same point (ring hash of gRPC and Envoy). */
+uint64_t sp_str_xxh64(sp_str s, uint64_t seed);
 
 /* True when the bytes are well-formed UTF-8 (RFC 3629: no surrogates, no overlong forms). */
 bool sp_str_is_utf8(sp_str s);

@@ -433,3 +433,10 @@ sp_err sp_sock_original_dst(const struct sp_sock *sock, sp_addr *ret_addr)
 {
     return sock->loop->body->addr(sock, SP_ADDR_ORIGINAL_DST, ret_addr);
 }
+
+void sp_sock_drop_fd(struct sp_loop *loop, int fd)
+{
+    struct sp_sock sock = { .loop = loop, .fd = -1 };
+    if (!loop->body->open(&sock, fd))
+        loop->body->close(&sock, true);
+}

@@ -92,6 +92,8 @@ void sp_sock_shutdown(struct sp_sock *sock);
 void sp_sock_close(struct sp_sock *sock, bool reset);
 /* Leave the loop without closing: the descriptor is the caller's (hand-over); no on_closed. */
 int sp_sock_detach(struct sp_sock *sock);
+/* Cut an accepted descriptor that nobody takes. */
+void sp_sock_drop_fd(struct sp_loop *loop, int fd);
 
 sp_err sp_sock_local(const struct sp_sock *sock, sp_addr *ret_addr) SP_MUST_USE;
 sp_err sp_sock_peer(const struct sp_sock *sock, sp_addr *ret_addr) SP_MUST_USE;

@@ -387,3 +387,12 @@ struct sp_view sp_conn_release_input(struct sp_conn *conn)
     sp_list_remove(&conn->settle_link);
     return view;
 }
+
+void sp_conn_forget(struct sp_conn *conn)
+{
+    SP_ASSERT(!conn->in && !conn->out_bytes);
+    conn->closed = true;
+    sp_list_remove(&conn->flush_link);
+    sp_list_remove(&conn->resume_link);
+    sp_list_remove(&conn->settle_link);
+}

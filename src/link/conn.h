@@ -29,7 +29,8 @@ struct sp_conn_ops {
     /* The peer ended its direction, in order (SP_E_CLOSED, mid_message false), inside a message (true), or
      * the connection is gone (any other err). Comes after all events before it, and not while held. */
     void (*on_end)(struct sp_conn *conn, sp_err err, bool mid_message);
-    /* An incomplete message waits at the end of the turn; may be NULL. */
+    /* Bytes wait undecoded at the end of the turn in which they came: a message is incomplete, or decoding is
+     * held. May be NULL. */
     void (*on_part)(struct sp_conn *conn);
     /* Queued bytes fell below the low mark after they had been above the high one. */
     void (*on_drained)(struct sp_conn *conn);
@@ -131,5 +132,7 @@ void sp_conn_close_flushed(struct sp_conn *conn);
 /* Give the socket to another use (raw relay by pump): undecoded bytes are returned as a view whose
  * reference goes to the caller; the conn then only sends what is queued. */
 struct sp_view sp_conn_release_input(struct sp_conn *conn);
+/* Leave the link: the socket has been detached, nothing is queued, no callback will come. */
+void sp_conn_forget(struct sp_conn *conn);
 
 #endif

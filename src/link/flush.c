@@ -15,8 +15,8 @@
  * then partial input is settled into small slabs. What a full socket leaves behind in a big slab is copied to
  * blocks of its size, so that a peer that reads slowly pins what it owes and no more.
  *
- * Tried and left: flushing at once when only one conn is active saves a list walk (3 ns) and loses the merging
- * of pipelined answers; MSG_ZEROCOPY pays above 32 KiB a write only and costs an error-queue read each. */
+ * Left aside: flushing at once when only one conn is active, because it would lose the merging of pipelined
+ * answers; and MSG_ZEROCOPY, which needs an error-queue read for each write and so pays for large ones only. */
 #include <string.h>
 
 #include "base/mem.h"
@@ -327,7 +327,7 @@ void sp_flush_turn_end(struct sp_turn *turn)
     while ((at = sp_list_pop_first(&link->settle))) {
         struct sp_conn *conn = SP_CONTAINER(at, struct sp_conn, settle_link);
         sp_conn_settle(conn);
-        if (conn->in_len > 0 && !conn->held && conn->ops->on_part)
+        if (conn->in_len > 0 && conn->ops->on_part)
             conn->ops->on_part(conn);
     }
     if (link->write && link->write->refs == 1)

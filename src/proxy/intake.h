@@ -8,6 +8,8 @@
 /* `fd` is taken over. */
 void sp_intake_start(struct sp_listener *listener, int fd, const sp_addr *peer);
 
+void sp_intake_cut_all(struct sp_worker *worker);
+
 /* What an intake found out; handed to the line or the relay. */
 struct sp_origin {
     sp_addr peer;      /* the caller, as the PROXY header says where there was one */

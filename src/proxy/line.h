@@ -52,6 +52,9 @@ struct sp_line {
     bool shared;                  /* upstream: more than one has */
     }; /* over 30 fields: one connection's whole life; the parts (conn, ids, origin) are structs of their own */
 
+/* Frames up to this size are forwarded when they are whole; larger ones flow. */
+enum { SP_LINE_WHOLE_BYTES = 64 * 1024 };
+
 enum sp_line_state { SP_LINE_CONNECTING, SP_LINE_OPEN, SP_LINE_CLOSING };
 
 /* Downstream. `fd` is taken over (closed on failure); `first` are bytes that the intake has read, their

@@ -30,6 +30,7 @@ struct sp_listener {
     const struct sp_listener_spec *spec;
     struct sp_acceptor acceptor;
     bool accepting;
+    bool resting;                  /* at a cap: see listener.c */
     sp_addr bound;
     struct sp_chain **chains;
     uint32_t chain_count;
@@ -44,6 +45,8 @@ sp_err sp_listener_new(struct sp_worker *worker, struct sp_resource *resource, i
 sp_err sp_listener_update(struct sp_listener *listener, struct sp_resource *resource) SP_MUST_USE;
 /* Stops accepting at once; freed when its connections are gone. */
 void sp_listener_free(struct sp_listener *listener);
+/* Once a second: accepting goes on after it had to rest. */
+void sp_listener_tick(struct sp_listener *listener);
 void sp_listener_pause(struct sp_listener *listener, bool on);
 
 /* A connection cannot be served: closes `fd`, counts, says why. The lease and the count are given back. */

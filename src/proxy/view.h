@@ -39,9 +39,8 @@ struct sp_listener_cells {
 };
 struct sp_chain_cells {
     sp_cell rq_total, rq_active, rq_1xx, rq_2xx, rq_3xx, rq_4xx, rq_5xx, rq_app_error, rq_oneway, rq_rx_reset, rq_timeout,
-        rq_idle_timeout, rq_header_timeout, rq_too_large, rq_no_route, cx_total, cx_active, cx_destroy_remote, cx_idle_timeout,
-        cx_max_duration, cx_protocol_error, cx_rx_bytes, cx_tx_bytes, cx_upgrades, cx_upgrades_active, heartbeats, pipelined_held,
-        no_route;
+        rq_idle_timeout, rq_header_timeout, rq_too_large, no_route, cx_total, cx_active, cx_destroy_remote, cx_idle_timeout,
+        cx_max_duration, cx_protocol_error, cx_rx_bytes, cx_tx_bytes, cx_upgrades, cx_upgrades_active, heartbeats;
 };
 struct sp_worker_cells {
     sp_cell streams_active, streams_total, streams_refused, memory_refused, connections_active, connections_total, reports_lost,

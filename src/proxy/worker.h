@@ -22,9 +22,11 @@ struct sp_worker {
     struct sp_snapshot *snapshot;  /* our reference */
     struct sp_list listeners;      /* of sp_listener.link */
     struct sp_map clusters;        /* name -> struct sp_cluster; names live in the clusters */
-    struct sp_list gone_clusters;  /* none yet freed: kept by their calls */
+    struct sp_list gone_listeners; /* of sp_listener.link: closed, kept by their connections */
     struct sp_list streams;        /* of sp_stream.link: calls under way */
     struct sp_list lines;          /* of sp_line.link: all downstream connections */
+    struct sp_list intakes;        /* of sp_intake.link: connections not known yet */
+    struct sp_list relays;         /* of sp_relay.link: raw TCP */
     struct sp_stream *free_streams;
     struct sp_line *free_lines;
     uint32_t free_stream_count, free_line_count;
@@ -36,11 +38,13 @@ struct sp_worker {
     struct sp_map series_by_key;
     uint32_t series_count;
     struct sp_timer tick;          /* once a second while anything is open */
+    struct sp_timer deadline;      /* of draining */
+    uint64_t streams_before;       /* streams_total at the last tick */
     struct sp_worker_cells cells;
     bool draining;
     void (*on_drained)(struct sp_worker *worker); /* draining and nothing is left */
     void *on_drained_arg;
-}; /* 28 fields: this is the root of everything a thread owns; what has a life of its own hangs below it */
+}; /* over 30 fields: this is the root of everything a thread owns; what has a life of its own hangs below it */
 
 enum { SP_SERIES_MAX = 4096, SP_REPORT_RING = 1024 };
 

@@ -1,0 +1,316 @@
+/* cluster: endpoints of a cluster as one worker sees them, and their lives across changes.
+ *
+ * A new set is merged into the old: an endpoint whose address stays keeps its lines, its figures and its calls;
+ * one that went is `gone`: no new call, idle lines closed, freed when the last line and call have left (users).
+ * Nothing learnt at run time lives in the configuration, so a snapshot can be swapped at any turn.
+ *
+ * ORIGINAL_DST clusters make an endpoint for each destination that a call asks for and drop it when a tick finds
+ * it unused; their number has a limit, because a destination is the caller's word.
+ *
+ * A cluster taken out of the configuration goes the same way: gone, then freed with its last call. */
+#include "proxy/cluster.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "proxy/line.h"
+#include "proxy/worker.h"
+
+enum { DST_ENDPOINTS_MAX = 10000 };
+
+/* ---- endpoints ---- */
+
+static struct sp_endpoint *endpoint_new(struct sp_cluster *cluster, const sp_addr *addr, const struct sp_endpoint_spec *spec)
+{
+    sp_str hostname = spec ? (spec->hostname.len ? spec->hostname : spec->host) : SP_STR_NULL;
+    sp_str workload = spec ? spec->workload : SP_STR_NULL, space = spec ? spec->workload_namespace : SP_STR_NULL;
+    size_t path = addr->family == SP_ADDR_UNIX ? strlen(addr->path) + 1 : 0;
+    struct sp_endpoint *ep = sp_mem_zalloc(sizeof(*ep));
+    char *text = sp_mem_alloc(hostname.len + workload.len + space.len + path + 1);
+    if (!ep || !text) {
+        sp_mem_free(ep);
+        sp_mem_free(text);
+        return NULL;
+    }
+    ep->text = text;
+    ep->addr = *addr;
+    sp_str *strs[] = { &hostname, &workload, &space };
+    sp_str *into[] = { &ep->hostname, &ep->workload, &ep->workload_namespace };
+    for (unsigned i = 0; i < SP_COUNTOF(strs); i++) {
+        if (strs[i]->len)
+            memcpy(text, strs[i]->ptr, strs[i]->len);
+        *into[i] = sp_str_of(text, strs[i]->len);
+        text += strs[i]->len;
+    }
+    if (path) {
+        memcpy(text, addr->path, path);
+        ep->addr.path = text;
+    }
+    ep->cluster = cluster;
+    sp_list_init(&ep->idle);
+    sp_list_init(&ep->busy);
+    sp_list_init(&ep->connecting);
+    sp_list_init(&ep->pending);
+    sp_list_push(&cluster->all, &ep->link);
+    return ep;
+}
+
+static void endpoint_free(struct sp_endpoint *ep)
+{
+    SP_ASSERT(ep->users == 0 && sp_list_is_empty(&ep->pending));
+    sp_list_remove(&ep->link);
+    sp_mem_free(ep->text);
+    sp_mem_free(ep);
+}
+
+static void cluster_free_now(struct sp_cluster *cluster);
+
+static bool is_unused(const struct sp_cluster *cluster)
+{
+    return cluster->gone && cluster->users == 0 && sp_list_is_empty(&cluster->all);
+}
+
+void sp_endpoint_unuse(struct sp_endpoint *ep)
+{
+    struct sp_cluster *cluster = ep->cluster;
+    SP_ASSERT(ep->users > 0);
+    if (--ep->users || !ep->gone)
+        return;
+    endpoint_free(ep);
+    if (is_unused(cluster))
+        cluster_free_now(cluster);
+}
+
+/* No new call; what it has ends by itself. */
+static void endpoint_leave(struct sp_endpoint *ep)
+{
+    if (ep->gone)
+        return;
+    ep->users++;
+    ep->gone = true;
+    sp_pool_close_idle(ep);
+    sp_endpoint_unuse(ep);
+}
+
+static void describe(struct sp_endpoint *ep, const struct sp_endpoint_spec *spec)
+{
+    ep->weight = spec && spec->weight ? spec->weight : 1;
+    ep->priority = spec ? spec->priority : 0;
+    ep->healthy = spec ? spec->healthy : true;
+}
+
+static struct sp_endpoint *find_in_set(const struct sp_cluster *cluster, const sp_addr *addr)
+{
+    for (uint32_t i = 0; i < cluster->set_count; i++)
+        if (sp_addr_eq(&cluster->set[i]->addr, addr))
+            return cluster->set[i];
+    return NULL;
+}
+
+static bool is_in(struct sp_endpoint *const *set, uint32_t count, const struct sp_endpoint *ep)
+{
+    for (uint32_t i = 0; i < count; i++)
+        if (set[i] == ep)
+            return true;
+    return false;
+}
+
+sp_err sp_cluster_set_endpoints(struct sp_cluster *cluster, const struct sp_endpoint_found *found, uint32_t count)
+{
+    struct sp_endpoint **set = sp_mem_alloc((count + 1) * sizeof(struct sp_endpoint *));
+    uint32_t n = 0;
+    if (!set)
+        return SP_E_NOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        struct sp_endpoint *ep = find_in_set(cluster, &found[i].addr);
+        if (ep && is_in(set, n, ep))
+            continue; /* the same address twice is one endpoint */
+        if (!ep)
+            ep = endpoint_new(cluster, &found[i].addr, found[i].spec);
+        if (!ep)
+            goto fail;
+        describe(ep, found[i].spec);
+        set[n++] = ep;
+    }
+    if (sp_balance_set(&cluster->balance, set, n))
+        goto fail;
+    struct sp_endpoint **before = cluster->set;
+    uint32_t before_count = cluster->set_count;
+    cluster->set = set;
+    cluster->set_count = n;
+    for (uint32_t i = 0; i < before_count; i++)
+        if (!is_in(set, n, before[i]))
+            endpoint_leave(before[i]);
+    sp_mem_free(before);
+    return 0;
+
+fail:
+    for (uint32_t i = 0; i < n; i++)
+        if (!is_in(cluster->set, cluster->set_count, set[i]))
+            endpoint_leave(set[i]);
+    sp_mem_free(set);
+    return SP_E_NOMEM;
+}
+
+/* ---- the cluster ---- */
+
+static sp_err set_static(struct sp_cluster *cluster)
+{
+    const struct sp_cluster_spec *spec = cluster->spec;
+    if (spec->kind != SP_CLUSTER_STATIC)
+        return 0;
+    struct sp_endpoint_found *found = sp_mem_alloc((spec->endpoint_count + 1) * sizeof(*found));
+    if (!found)
+        return SP_E_NOMEM;
+    for (uint32_t i = 0; i < spec->endpoint_count; i++)
+        found[i] = (struct sp_endpoint_found){ spec->endpoints[i].addr, &spec->endpoints[i] };
+    sp_err err = sp_cluster_set_endpoints(cluster, found, spec->endpoint_count);
+    sp_mem_free(found);
+    return err;
+}
+
+sp_err sp_cluster_new(struct sp_worker *worker, struct sp_resource *resource, struct sp_cluster_shared *shared,
+                      struct sp_cluster **ret_cluster)
+{
+    struct sp_cluster *cluster = sp_mem_zalloc(sizeof(*cluster));
+    if (!cluster)
+        return SP_E_NOMEM;
+    cluster->worker = worker;
+    cluster->shared = shared;
+    sp_resource_ref(resource);
+    cluster->resource = resource;
+    cluster->spec = resource->cluster;
+    sp_list_init(&cluster->all);
+    sp_map_init(&cluster->by_dst, sp_rng_next(sp_loop_rng(worker->loop)));
+    sp_lease_init(&cluster->connections, &shared->connections);
+    sp_lease_init(&cluster->pending, &shared->pending);
+    sp_lease_init(&cluster->requests, &shared->requests);
+    sp_lease_init(&cluster->retries, &shared->retries);
+    cluster->limits.whole_bytes = SP_LINE_WHOLE_BYTES;
+    sp_hist_init(&cluster->rq_time_ns);
+    sp_err err = sp_balance_init(&cluster->balance, cluster->spec, sp_loop_rng(worker->loop));
+    if (!err)
+        err = set_static(cluster);
+    if (err) {
+        sp_cluster_free(cluster);
+        return err;
+    }
+    *ret_cluster = cluster;
+    return 0;
+}
+
+static void cluster_free_now(struct sp_cluster *cluster)
+{
+    sp_balance_deinit(&cluster->balance);
+    sp_mem_free(cluster->set);
+    sp_map_deinit(&cluster->by_dst);
+    sp_lease_deinit(&cluster->connections);
+    sp_lease_deinit(&cluster->pending);
+    sp_lease_deinit(&cluster->requests);
+    sp_lease_deinit(&cluster->retries);
+    sp_hist_deinit(&cluster->rq_time_ns);
+    sp_resource_unref(cluster->resource);
+    sp_mem_free(cluster);
+}
+
+void sp_cluster_free(struct sp_cluster *cluster)
+{
+    cluster->users++;
+    cluster->gone = true;
+    struct sp_endpoint *ep;
+    SP_LIST_EACH (&cluster->all, ep, next, struct sp_endpoint, link)
+        endpoint_leave(ep);
+    sp_cluster_unuse(cluster);
+}
+
+void sp_cluster_unuse(struct sp_cluster *cluster)
+{
+    SP_ASSERT(cluster->users > 0);
+    cluster->users--;
+    if (is_unused(cluster))
+        cluster_free_now(cluster);
+}
+
+sp_err sp_cluster_update(struct sp_cluster *cluster, struct sp_resource *resource)
+{
+    struct sp_resource *before = cluster->resource;
+    const struct sp_cluster_spec *spec_before = cluster->spec;
+    struct sp_balance balance;
+    sp_err err = sp_balance_init(&balance, resource->cluster, sp_loop_rng(cluster->worker->loop));
+    if (err)
+        return err;
+    struct sp_balance balance_before = cluster->balance;
+    cluster->balance = balance;
+    cluster->spec = resource->cluster;
+    sp_resource_ref(resource);
+    cluster->resource = resource;
+    err = cluster->spec->kind == SP_CLUSTER_STATIC ? set_static(cluster)
+                                                   : sp_balance_set(&cluster->balance, cluster->set, cluster->set_count);
+    if (err) {
+        sp_balance_deinit(&cluster->balance);
+        cluster->balance = balance_before;
+        cluster->spec = spec_before;
+        cluster->resource = before;
+        sp_resource_unref(resource);
+        return err;
+    }
+    cluster->last_series = NULL;
+    sp_balance_deinit(&balance_before);
+    sp_resource_unref(before);
+    return 0;
+}
+
+static struct sp_endpoint *pick_dst(struct sp_cluster *cluster, const sp_addr *dst, enum sp_why *ret_why)
+{
+    if (!dst) {
+        *ret_why = SP_WHY_NO_ORIGINAL_DST;
+        return NULL;
+    }
+    sp_str key = sp_str_of(dst, offsetof(sp_addr, path));
+    struct sp_endpoint *ep = sp_map_get(&cluster->by_dst, key);
+    if (ep)
+        return ep;
+    *ret_why = SP_WHY_MEMORY;
+    if (cluster->by_dst.len >= DST_ENDPOINTS_MAX) {
+        *ret_why = SP_WHY_POOL_FULL;
+        return NULL;
+    }
+    ep = endpoint_new(cluster, dst, NULL);
+    if (!ep)
+        return NULL;
+    describe(ep, NULL);
+    ep->original_dst = true;
+    if (sp_map_put(&cluster->by_dst, sp_str_of(&ep->addr, offsetof(sp_addr, path)), ep, NULL)) {
+        endpoint_leave(ep);
+        return NULL;
+    }
+    return ep;
+}
+
+struct sp_endpoint *sp_cluster_pick(struct sp_cluster *cluster, const struct sp_balance_key *key, const sp_addr *dst,
+                                    enum sp_why *ret_why)
+{
+    if (cluster->spec->kind == SP_CLUSTER_ORIGINAL_DST)
+        return pick_dst(cluster, dst, ret_why);
+    struct sp_endpoint *ep = sp_balance_pick(&cluster->balance, key);
+    if (!ep)
+        *ret_why = cluster->spec->kind == SP_CLUSTER_STRICT_DNS && cluster->set_count == 0 ? SP_WHY_DNS : SP_WHY_NO_HEALTHY;
+    return ep;
+}
+
+void sp_cluster_tick(struct sp_cluster *cluster)
+{
+    sp_lease_idle(&cluster->connections);
+    sp_lease_idle(&cluster->pending);
+    sp_lease_idle(&cluster->requests);
+    sp_lease_idle(&cluster->retries);
+    if (cluster->by_dst.len == 0)
+        return;
+    struct sp_endpoint *ep;
+    SP_LIST_EACH (&cluster->all, ep, next, struct sp_endpoint, link) {
+        if (!ep->original_dst || ep->gone || ep->users)
+            continue;
+        (void)sp_map_remove(&cluster->by_dst, sp_str_of(&ep->addr, offsetof(sp_addr, path)));
+        endpoint_leave(ep);
+    }
+}

@@ -1,0 +1,338 @@
+/* intake: from an accepted descriptor to a line or a relay.
+ *
+ *   PROXY header (if the listener reads one) ──> original destination ──> listener of that destination (if
+ *   asked) ──> chains that still match ──> first bytes (if some of them depend on what is spoken) ──> chain
+ *
+ * An intake owns the socket while it looks. Most connections need no look at all: a listener with one chain of a
+ * known protocol hands over at once, without a read. Where bytes decide, reading starts and wire/detect says
+ * what they are; a protocol in which the server speaks first sends none, so after the listener's time (detect_ns)
+ * the connection is taken as raw TCP. A relay to such a server needs the chain for raw bytes; where there is
+ * none the connection is cut with NOT_DETECTED, in words that say what is missing.
+ *
+ * The choice among chains is Envoy's, field by field: destination port, destination address (longest prefix),
+ * transport, application protocol, source address; then the default chain. */
+#include "proxy/intake.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "io/timer.h"
+#include "link/conn.h"
+#include "proxy/line.h"
+#include "proxy/tcp.h"
+#include "proxy/worker.h"
+#include "wire/detect.h"
+#include "wire/proxyproto.h"
+
+#define DETECT_NS_DEFAULT (300 * SP_NS_PER_MS)
+#define PROXY_HEADER_NS (5 * SP_NS_PER_S)
+
+struct sp_intake {
+    struct sp_conn conn;
+    struct sp_listener *listener; /* whose chains count: may be another's than it came in by */
+    struct sp_listener *home;     /* which accepted and counts it */
+    struct sp_list link;          /* worker->intakes */
+    struct sp_timer timer;
+    struct sp_origin origin;
+    enum sp_why why;
+    bool proxy_header_done;
+    bool handed_over;
+};
+
+static const struct sp_conn_ops conn_ops;
+static void on_timer(struct sp_timer *timer);
+
+/* ---- which chain ---- */
+
+static int net_bits(const struct sp_net *nets, uint32_t count, const sp_addr *addr)
+{
+    int best = count ? -1 : 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (sp_addr_in_net(addr, &nets[i].addr, nets[i].bits))
+            best = SP_MAX(best, (int)nets[i].bits + 1);
+    return best;
+}
+
+static bool speaks(const struct sp_chain_spec *spec, enum sp_protocol protocol)
+{
+    if (!spec->match_protocol_count)
+        return true;
+    for (uint32_t i = 0; i < spec->match_protocol_count; i++) {
+        sp_str name = spec->match_protocols[i];
+        bool http = sp_str_eq(name, SP_STR("http/1.1")) || sp_str_eq(name, SP_STR("http/1.0"));
+        if (protocol == SP_PROTO_HTTP1 ? http : sp_str_eq(name, sp_str_c(sp_protocol_name(protocol))))
+            return true;
+    }
+    return false;
+}
+
+/* Envoy's order of conditions as one number: more specific is larger; -1 = does not match. */
+static int64_t score(const struct sp_chain_spec *spec, const struct sp_origin *origin, enum sp_protocol protocol, bool known)
+{
+    const sp_addr *dst = origin->dst.family ? &origin->dst : &origin->local;
+    int64_t port = spec->match_port == 0 ? 0 : spec->match_port == dst->port ? 1 : -1;
+    int64_t to = net_bits(spec->match_nets, spec->match_net_count, dst);
+    int64_t from = net_bits(spec->match_sources, spec->match_source_count, &origin->peer);
+    bool protocol_fits = !known || speaks(spec, protocol);
+    if (port < 0 || to < 0 || from < 0 || !protocol_fits)
+        return -1;
+    int64_t names = spec->match_protocol_count ? 1 : 0;
+    return ((port << 8 | to) << 2 | (int64_t)spec->match_raw << 1 | names) << 8 | from;
+}
+
+/* *ret_depends: the answer may change when the protocol is known. */
+static struct sp_chain *choose(const struct sp_intake *in, enum sp_protocol protocol, bool known, bool *ret_depends)
+{
+    const struct sp_listener *listener = in->listener;
+    struct sp_chain *best = NULL;
+    int64_t best_score = -1;
+    uint32_t matched = listener->spec->has_default ? listener->chain_count - 1 : listener->chain_count;
+    *ret_depends = false;
+    for (uint32_t i = 0; i < matched; i++) {
+        struct sp_chain *chain = listener->chains[i];
+        int64_t s = score(chain->spec, &in->origin, protocol, known);
+        if (s >= 0 && chain->spec->match_protocol_count)
+            *ret_depends = true;
+        if (s > best_score) {
+            best_score = s;
+            best = chain;
+        }
+    }
+    if (!best && listener->spec->has_default)
+        best = listener->chains[listener->chain_count - 1];
+    if (best && best->spec->kind != SP_CHAIN_TCP && best->spec->protocol == SP_PROTO_NONE)
+        *ret_depends = true; /* "auto": the bytes choose the codec */
+    return best;
+}
+
+/* ---- hand over ---- */
+
+static const struct sp_codec *codec_for(const struct sp_intake *in, const struct sp_chain *chain, enum sp_protocol protocol)
+{
+    enum sp_protocol p = chain->spec->protocol ? chain->spec->protocol : protocol;
+    if (p == SP_PROTO_BOLT && protocol == SP_PROTO_BOLT2)
+        p = SP_PROTO_BOLT2; /* one name for both versions: the first byte tells */
+    if (chain->spec->kind == SP_CHAIN_RPC && p == SP_PROTO_HTTP1 && !chain->spec->protocol)
+        return NULL;
+    return p < SP_PROTO_COUNT ? in->home->worker->process->codecs[p] : NULL;
+}
+
+static void leave(struct sp_intake *in)
+{
+    sp_timer_stop(in->home->worker->loop, &in->timer);
+    sp_list_remove(&in->link);
+}
+
+static void cut(struct sp_intake *in, enum sp_why why)
+{
+    in->why = why;
+    leave(in);
+    sp_conn_close(&in->conn, true);
+}
+
+/* The connection is `chain`'s from here. */
+static void hand_over(struct sp_intake *in, struct sp_chain *chain, enum sp_protocol protocol)
+{
+    bool raw = chain->spec->kind == SP_CHAIN_TCP;
+    const struct sp_codec *codec = raw ? NULL : codec_for(in, chain, protocol);
+    if (!raw && !codec) { /* what is not recognised is for the default chain, if that takes raw bytes */
+        chain = in->listener->chains[in->listener->chain_count - 1];
+        if (!in->listener->spec->has_default || chain->spec->kind != SP_CHAIN_TCP) {
+            cut(in, SP_WHY_NOT_DETECTED);
+            return;
+        }
+    }
+    leave(in);
+    struct sp_view first = sp_conn_release_input(&in->conn);
+    int fd = sp_sock_detach(&in->conn.sock);
+    struct sp_origin origin = in->origin;
+    sp_conn_forget(&in->conn);
+    sp_mem_free(in);
+    if (codec)
+        sp_line_accept(chain, fd, &origin, codec, first);
+    else
+        sp_tcp_start(chain, fd, &origin, first);
+}
+
+/* Look at what is known; hand over, cut, or wait for (more) bytes. `late`: no more will come in time. */
+static void look(struct sp_intake *in, bool late)
+{
+    bool depends;
+    struct sp_chain *chain = choose(in, SP_PROTO_NONE, false, &depends);
+    enum sp_protocol protocol = SP_PROTO_NONE;
+    bool bolt = chain && chain->spec->protocol == SP_PROTO_BOLT;
+    if (depends || bolt) {
+        protocol = in->conn.in_len ? sp_detect(sp_str_of(in->conn.in_at, in->conn.in_len), NULL) : SP_PROTO_NONE;
+        if (protocol == SP_PROTO_NONE && !late)
+            return;
+        if (protocol == SP_PROTO_NONE)
+            protocol = SP_PROTO_TCP;
+        chain = choose(in, protocol, true, &depends);
+    }
+    if (!chain) {
+        sp_cell_add(&in->home->cells.no_filter_chain_match, 1);
+        cut(in, SP_WHY_NO_CHAIN);
+        return;
+    }
+    hand_over(in, chain, protocol);
+}
+
+/* ---- PROXY header and original destination ---- */
+
+/* False: wait for more, or cut. */
+static bool read_proxy_header(struct sp_intake *in)
+{
+    struct sp_proxyproto header;
+    if (!in->conn.in_len)
+        return false;
+    ssize_t used = sp_proxyproto_read(sp_str_of(in->conn.in_at, in->conn.in_len), &header);
+    if (used == 0)
+        return false;
+    if (used < 0 && in->home->spec->proxy_protocol_optional) {
+        in->proxy_header_done = true;
+        return true;
+    }
+    if (used < 0) {
+        sp_cell_add(&in->home->cells.proxy_protocol_error, 1);
+        cut(in, SP_WHY_PROXY_PROTOCOL);
+        return false;
+    }
+    in->conn.in_at += used;
+    in->conn.in_len -= (uint32_t)used;
+    in->proxy_header_done = true;
+    if (!header.local && header.from.family) {
+        in->origin.peer = header.from;
+        in->origin.dst = header.to;
+    }
+    return true;
+}
+
+/* use_original_dst: the chains are those of the listener at that address (or its port on any address). */
+static void find_listener(struct sp_intake *in)
+{
+    struct sp_listener *home = in->home, *at;
+    if (!home->spec->use_original_dst || !in->origin.dst.family)
+        return;
+    struct sp_listener *by_port = NULL;
+    SP_LIST_EACH (&home->worker->listeners, at, next, struct sp_listener, link) {
+        if (at == home || at->spec->addr.port != in->origin.dst.port)
+            continue;
+        static const uint8_t any[16];
+        if (sp_addr_eq(&at->spec->addr, &in->origin.dst)) {
+            in->listener = at;
+            return;
+        }
+        if (!memcmp(at->spec->addr.ip, any, sizeof(any)))
+            by_port = at;
+    }
+    if (by_port)
+        in->listener = by_port;
+}
+
+static void go_on(struct sp_intake *in, bool late)
+{
+    if (in->home->spec->proxy_protocol && !in->proxy_header_done) {
+        if (!read_proxy_header(in)) {
+            if (late && !in->conn.closed)
+                cut(in, SP_WHY_PROXY_PROTOCOL);
+            return;
+        }
+        find_listener(in);
+        uint64_t ns = in->home->spec->detect_ns;
+        sp_timer_set(in->home->worker->loop, &in->timer, ns ? ns : DETECT_NS_DEFAULT);
+        late = false;
+    }
+    look(in, late);
+}
+
+/* ---- the connection's events ---- */
+
+static struct sp_intake *intake_of(struct sp_conn *conn)
+{
+    return SP_CONTAINER(conn, struct sp_intake, conn);
+}
+
+static void on_timer(struct sp_timer *timer)
+{
+    struct sp_intake *in = SP_CONTAINER(timer, struct sp_intake, timer);
+    sp_cell_add(&in->home->cells.detect_timeout, 1);
+    go_on(in, true);
+}
+
+/* Bytes wait undecoded (the conn is held); this is called when some have come. */
+static void on_part(struct sp_conn *conn)
+{
+    go_on(intake_of(conn), false);
+}
+
+static void on_end(struct sp_conn *conn, sp_err err, bool mid_message)
+{
+    struct sp_intake *in = intake_of(conn);
+    (void)mid_message;
+    if (err == SP_E_CLOSED && conn->in_len) {
+        go_on(in, true); /* it has said all it will: an HTTP/1.0 request with a half-closed end */
+        return;
+    }
+    cut(in, SP_WHY_NONE);
+}
+
+static void on_closed(struct sp_conn *conn)
+{
+    struct sp_intake *in = intake_of(conn);
+    struct sp_listener *home = in->home;
+    enum sp_why why = in->why;
+    sp_mem_free(in);
+    sp_listener_refuse(home, -1, why);
+}
+
+static void on_event(struct sp_conn *conn, struct sp_event *ev, struct sp_slab *slab)
+{
+    (void)ev, (void)slab;
+    SP_ASSERT(!conn); /* held: nothing is decoded */
+}
+
+static void on_broken(struct sp_conn *conn, struct sp_event *ev)
+{
+    (void)ev;
+    SP_ASSERT(!conn);
+}
+
+static const struct sp_conn_ops conn_ops = { .on_event = on_event, .on_broken = on_broken, .on_end = on_end,
+                                             .on_part = on_part, .on_closed = on_closed };
+
+void sp_intake_start(struct sp_listener *listener, int fd, const sp_addr *peer)
+{
+    struct sp_worker *worker = listener->worker;
+    struct sp_intake *in = sp_mem_zalloc(sizeof(*in));
+    if (!in) {
+        sp_listener_refuse(listener, fd, SP_WHY_MEMORY);
+        return;
+    }
+    in->listener = in->home = listener;
+    in->origin.peer = *peer;
+    in->origin.local = listener->bound;
+    in->timer.on_fire = on_timer;
+    if (sp_conn_open(&in->conn, &worker->link, &conn_ops, fd)) {
+        sp_mem_free(in);
+        sp_listener_refuse(listener, fd, SP_WHY_MEMORY);
+        return;
+    }
+    sp_conn_hold(&in->conn, true); /* bytes gather; on_part says when some have come */
+    sp_list_push(&worker->intakes, &in->link);
+    const struct sp_listener_spec *spec = listener->spec;
+    if (spec->addr.family != SP_ADDR_UNIX && (spec->read_original_dst || spec->use_original_dst || spec->transparent))
+        SP_IGNORE(sp_sock_original_dst(&in->conn.sock, &in->origin.dst)); /* none: it was called directly */
+    if (spec->addr.family != SP_ADDR_UNIX)
+        SP_IGNORE(sp_sock_local(&in->conn.sock, &in->origin.local)); /* the bound address stands in */
+    find_listener(in);
+    sp_ns wait = spec->proxy_protocol ? PROXY_HEADER_NS : spec->detect_ns ? spec->detect_ns : DETECT_NS_DEFAULT;
+    sp_timer_set(worker->loop, &in->timer, wait);
+    go_on(in, false);
+}
+
+void sp_intake_cut_all(struct sp_worker *worker)
+{
+    struct sp_intake *in;
+    SP_LIST_EACH (&worker->intakes, in, next, struct sp_intake, link)
+        cut(in, SP_WHY_DRAINING);
+}

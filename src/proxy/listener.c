@@ -1,0 +1,257 @@
+/* listener: where connections come in, and how many may.
+ *
+ *   acceptor ── on_accept ──> caps ──> intake (PROXY header? original destination? first bytes?) ──> line | relay
+ *
+ * Caps, in this order: the listener's own, then the process's budget. At the process's cap accepting rests
+ * instead of accepting and cutting: the kernel's queue holds callers a moment, and admin, which has its own
+ * socket, stays reachable. When descriptors run out the acceptor pauses itself; both go on with the next
+ * connection that ends, or the next tick.
+ *
+ * Each chain has its figures and its decoder's limits. A changed listener gets new chains; old ones are `gone`
+ * and live until their last connection has left, so that a configuration can change under live traffic. */
+#include "proxy/listener.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "proxy/intake.h"
+#include "proxy/line.h"
+#include "proxy/worker.h"
+
+/* ---- chains ---- */
+
+static struct sp_chain *chain_new(struct sp_listener *listener, const struct sp_chain_spec *spec)
+{
+    struct sp_chain *chain = sp_mem_zalloc(sizeof(*chain));
+    if (!chain)
+        return NULL;
+    chain->listener = listener;
+    chain->spec = spec;
+    sp_resource_ref(listener->resource);
+    chain->resource = listener->resource;
+    chain->limits.head_bytes = spec->max_headers_kb ? spec->max_headers_kb * 1024 : 60 * 1024;
+    chain->limits.headers = spec->max_headers ? spec->max_headers : 100;
+    chain->limits.whole_bytes = SP_LINE_WHOLE_BYTES;
+    sp_hist_init(&chain->rq_time_ns);
+    return chain;
+}
+
+static void chain_free(struct sp_chain *chain)
+{
+    sp_hist_deinit(&chain->rq_time_ns);
+    sp_resource_unref(chain->resource);
+    sp_mem_free(chain);
+}
+
+void sp_chain_unuse(struct sp_chain *chain)
+{
+    SP_ASSERT(chain->users > 0);
+    if (--chain->users == 0 && chain->gone)
+        chain_free(chain);
+}
+
+static void drop_chains(struct sp_chain **chains, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        chains[i]->gone = true;
+        if (chains[i]->users == 0)
+            chain_free(chains[i]);
+    }
+    sp_mem_free(chains);
+}
+
+static sp_err make_chains(struct sp_listener *listener, struct sp_chain ***ret_chains)
+{
+    uint32_t count = listener->spec->chain_count;
+    struct sp_chain **chains = sp_mem_zalloc((count + 1) * sizeof(*chains));
+    if (!chains)
+        return SP_E_NOMEM;
+    for (uint32_t i = 0; i < count; i++) {
+        chains[i] = chain_new(listener, &listener->spec->chains[i]);
+        if (!chains[i]) {
+            drop_chains(chains, i);
+            return SP_E_NOMEM;
+        }
+    }
+    *ret_chains = chains;
+    return 0;
+}
+
+/* ---- accepting ---- */
+
+static void rest(struct sp_listener *listener)
+{
+    sp_cell_add(&listener->cells.accept_paused, 1);
+    listener->resting = true;
+    sp_acceptor_pause(&listener->acceptor, true);
+}
+
+static void on_accept(struct sp_acceptor *acceptor, int fd, const sp_addr *peer)
+{
+    struct sp_listener *listener = SP_CONTAINER(acceptor, struct sp_listener, acceptor);
+    struct sp_worker *worker = listener->worker;
+    sp_cell_add(&listener->cells.cx_total, 1);
+    if (listener->spec->max_connections && listener->active >= listener->spec->max_connections) {
+        sp_cell_add(&listener->cells.cx_overflow, 1);
+        sp_cell_add(&worker->cells.why[SP_WHY_LISTENER_FULL], 1);
+        sp_sock_drop_fd(worker->loop, fd);
+        return;
+    }
+    if (!sp_lease_take(&worker->connection_lease)) {
+        sp_cell_add(&listener->cells.cx_overload_reject, 1);
+        sp_cell_add(&worker->cells.why[SP_WHY_LISTENER_FULL], 1);
+        sp_sock_drop_fd(worker->loop, fd);
+        rest(listener);
+        return;
+    }
+    listener->active++;
+    sp_cell_add(&listener->cells.cx_active, 1);
+    sp_cell_add(&worker->cells.connections_total, 1);
+    sp_cell_add(&worker->cells.connections_active, 1);
+    sp_intake_start(listener, fd, peer);
+}
+
+static void on_full(struct sp_acceptor *acceptor, sp_err err)
+{
+    struct sp_listener *listener = SP_CONTAINER(acceptor, struct sp_listener, acceptor);
+    (void)err;
+    sp_cell_add(&listener->worker->cells.accept_errors, 1);
+    sp_cell_add(&listener->cells.accept_paused, 1);
+    listener->resting = true;
+}
+
+static void go_on(struct sp_listener *listener)
+{
+    if (!listener->resting || !listener->accepting)
+        return;
+    listener->resting = false;
+    sp_acceptor_pause(&listener->acceptor, false);
+}
+
+void sp_listener_tick(struct sp_listener *listener)
+{
+    go_on(listener);
+}
+
+void sp_listener_refuse(struct sp_listener *listener, int fd, enum sp_why why)
+{
+    struct sp_worker *worker = listener->worker;
+    sp_cell_add(&worker->cells.why[why], 1);
+    if (fd >= 0)
+        sp_sock_drop_fd(worker->loop, fd);
+    sp_cell_sub(&worker->cells.connections_active, 1);
+    sp_lease_give(&worker->connection_lease);
+    sp_listener_unuse(listener);
+}
+
+static void listener_free_now(struct sp_listener *listener)
+{
+    sp_list_remove(&listener->link);
+    drop_chains(listener->chains, listener->chain_count);
+    sp_resource_unref(listener->resource);
+    sp_mem_free(listener);
+}
+
+void sp_listener_unuse(struct sp_listener *listener)
+{
+    SP_ASSERT(listener->active > 0);
+    listener->active--;
+    sp_cell_sub(&listener->cells.cx_active, 1);
+    sp_cell_add(&listener->cells.cx_destroy, 1);
+    if (listener->gone && listener->active == 0)
+        listener_free_now(listener);
+    else
+        go_on(listener);
+}
+
+/* ---- life ---- */
+
+static sp_err start_accepting(struct sp_listener *listener, int fd, bool shared_fd)
+{
+    const struct sp_listener_spec *spec = listener->spec;
+    listener->acceptor.on_accept = on_accept;
+    listener->acceptor.on_full = on_full;
+    if (!spec->bind)
+        return 0;
+    struct sp_listen_config config = { .addr = spec->addr, .backlog = spec->backlog, .mode = spec->unix_mode,
+                                       .reuse_port = spec->addr.family != SP_ADDR_UNIX, .transparent = spec->transparent };
+    sp_err err = fd >= 0 ? sp_acceptor_open(&listener->acceptor, listener->worker->loop, fd, shared_fd)
+                         : sp_acceptor_listen(&listener->acceptor, listener->worker->loop, &config);
+    if (err)
+        return err;
+    listener->accepting = true;
+    if (sp_acceptor_local(&listener->acceptor, &listener->bound))
+        listener->bound = spec->addr;
+    return 0;
+}
+
+sp_err sp_listener_new(struct sp_worker *worker, struct sp_resource *resource, int fd, bool shared_fd,
+                       struct sp_listener **ret_listener)
+{
+    struct sp_listener *listener = sp_mem_zalloc(sizeof(*listener));
+    if (!listener)
+        return SP_E_NOMEM;
+    listener->worker = worker;
+    sp_resource_ref(resource);
+    listener->resource = resource;
+    listener->spec = resource->listener;
+    listener->bound = listener->spec->addr;
+    sp_err err = make_chains(listener, &listener->chains);
+    if (err)
+        goto fail_chains;
+    listener->chain_count = listener->spec->chain_count;
+    err = start_accepting(listener, fd, shared_fd);
+    if (err)
+        goto fail_accept;
+    sp_list_push(&worker->listeners, &listener->link);
+    *ret_listener = listener;
+    return 0;
+
+fail_accept:
+    drop_chains(listener->chains, listener->chain_count);
+fail_chains:
+    sp_resource_unref(resource);
+    sp_mem_free(listener);
+    return err;
+}
+
+sp_err sp_listener_update(struct sp_listener *listener, struct sp_resource *resource)
+{
+    struct sp_resource *before = listener->resource;
+    struct sp_chain **chains;
+    sp_resource_ref(resource);
+    listener->resource = resource;
+    listener->spec = resource->listener;
+    sp_err err = make_chains(listener, &chains);
+    if (err) {
+        listener->resource = before;
+        listener->spec = before->listener;
+        sp_resource_unref(resource);
+        return err;
+    }
+    drop_chains(listener->chains, listener->chain_count);
+    listener->chains = chains;
+    listener->chain_count = listener->spec->chain_count;
+    sp_resource_unref(before);
+    return 0;
+}
+
+void sp_listener_free(struct sp_listener *listener)
+{
+    if (listener->gone)
+        return;
+    listener->gone = true;
+    if (listener->accepting)
+        sp_acceptor_close(&listener->acceptor);
+    listener->accepting = false;
+    sp_list_remove(&listener->link);
+    sp_list_push(&listener->worker->gone_listeners, &listener->link);
+    if (listener->active == 0)
+        listener_free_now(listener);
+}
+
+void sp_listener_pause(struct sp_listener *listener, bool on)
+{
+    if (listener->accepting)
+        sp_acceptor_pause(&listener->acceptor, on);
+}

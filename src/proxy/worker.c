@@ -1,0 +1,464 @@
+/* worker: one thread's world, and how configuration enters it.
+ *
+ * A snapshot is applied between two turns: clusters first, so that no route meets a missing one, then
+ * listeners, then what is no longer named leaves. Objects that stay are updated in place and keep their sockets,
+ * lines, calls and figures; what leaves stops taking new work and is freed with its last user.
+ *
+ * sp_process_cluster is the main thread's; a worker finds the shared budgets already made (sp_worker_apply is
+ * preceded by sp_process_cluster for every cluster, on the main loop), by reading the map that nobody changes
+ * while workers apply.
+ *
+ * Draining: listeners close, idle lines close, busy ones say that they are the last; on_drained when nothing is
+ * left; at the deadline what is left is cut.
+ *
+ * Series (Istio's metrics) are made on first use and never removed; their number is bounded, because labels
+ * come from peers: beyond the bound all share one series named `overflow`. */
+#include "proxy/worker.h"
+
+#include <string.h>
+
+#include "base/mem.h"
+#include "proxy/line.h"
+#include "proxy/listener.h"
+#include "proxy/stream.h"
+#include "proxy/tcp.h"
+
+#define TICK_NS SP_NS_PER_S
+
+static void on_tick(struct sp_timer *timer);
+
+sp_err sp_worker_init(struct sp_worker *worker, struct sp_process *process, struct sp_loop *loop, uint32_t index)
+{
+    memset(worker, 0, sizeof(*worker));
+    worker->index = index;
+    worker->process = process;
+    worker->loop = loop;
+    sp_list_init(&worker->listeners);
+    sp_list_init(&worker->gone_listeners);
+    sp_list_init(&worker->streams);
+    sp_list_init(&worker->lines);
+    sp_list_init(&worker->intakes);
+    sp_list_init(&worker->relays);
+    sp_map_init(&worker->clusters, sp_rng_next(sp_loop_rng(loop)));
+    sp_map_init(&worker->series_by_key, sp_rng_next(sp_loop_rng(loop)));
+    sp_lease_init(&worker->connection_lease, &process->connections);
+    sp_lease_init(&worker->stream_lease, &process->streams);
+    worker->tick.on_fire = on_tick;
+    sp_err err = sp_link_init(&worker->link, loop);
+    if (err)
+        return err;
+    err = sp_ring_init(&worker->reports, SP_REPORT_RING, sizeof(struct sp_report));
+    if (err)
+        goto fail_ring;
+    worker->recent_cap = process->settings->why_records;
+    if (worker->recent_cap) {
+        worker->recent = sp_mem_zalloc(worker->recent_cap * sizeof(struct sp_report));
+        if (!worker->recent)
+            goto fail_recent;
+    }
+    process->workers[index] = worker;
+    sp_timer_set(loop, &worker->tick, TICK_NS);
+    return 0;
+
+fail_recent:
+    err = SP_E_NOMEM;
+    sp_ring_deinit(&worker->reports);
+fail_ring:
+    sp_link_deinit(&worker->link);
+    return err;
+}
+
+static void cut_everything(struct sp_worker *worker)
+{
+    struct sp_listener *listener;
+    SP_LIST_EACH (&worker->listeners, listener, next, struct sp_listener, link)
+        sp_listener_free(listener);
+    struct sp_line *line;
+    SP_LIST_EACH (&worker->lines, line, next_line, struct sp_line, link)
+        sp_line_close(line, SP_WHY_DRAINING, true);
+    sp_intake_cut_all(worker);
+    sp_relay_cut_all(worker);
+    size_t at = 0;
+    sp_str name;
+    void *value;
+    while (sp_map_next(&worker->clusters, &at, &name, &value)) {
+        struct sp_cluster *cluster = value;
+        struct sp_endpoint *ep;
+        SP_LIST_EACH (&cluster->all, ep, next_ep, struct sp_endpoint, link) {
+            ep->users++;
+            struct sp_list *lists[] = { &ep->idle, &ep->busy, &ep->connecting };
+            for (unsigned i = 0; i < SP_COUNTOF(lists); i++)
+                while (!sp_list_is_empty(lists[i]))
+                    sp_line_close(SP_CONTAINER(lists[i]->next, struct sp_line, pool_link), SP_WHY_DRAINING, true);
+            sp_endpoint_unuse(ep);
+        }
+    }
+}
+
+static void free_kept(struct sp_worker *worker)
+{
+    while (worker->free_lines) {
+        struct sp_line *line = worker->free_lines;
+        worker->free_lines = (struct sp_line *)(void *)line->link.next;
+        sp_mem_free(line);
+    }
+    while (worker->free_streams) {
+        struct sp_stream *stream = worker->free_streams;
+        worker->free_streams = (struct sp_stream *)(void *)stream->link.next;
+        sp_arena_deinit(&stream->arena);
+        sp_mem_free(stream);
+    }
+    worker->free_line_count = worker->free_stream_count = 0;
+}
+
+void sp_worker_deinit(struct sp_worker *worker)
+{
+    worker->draining = true;
+    cut_everything(worker);
+    sp_timer_stop(worker->loop, &worker->tick);
+    sp_timer_stop(worker->loop, &worker->deadline);
+    sp_loop_turn(worker->loop, 0); /* on_closed of everything */
+    SP_ASSERT(sp_list_is_empty(&worker->streams) && sp_list_is_empty(&worker->lines));
+    size_t at = 0;
+    sp_str name;
+    void *value;
+    while (sp_map_next(&worker->clusters, &at, &name, &value))
+        sp_cluster_free(value);
+    sp_map_deinit(&worker->clusters);
+    while (worker->series) {
+        struct sp_series *series = worker->series;
+        worker->series = series->next;
+        sp_hist_deinit(&series->duration_ns);
+        sp_hist_deinit(&series->request_bytes);
+        sp_hist_deinit(&series->response_bytes);
+        sp_mem_free(series);
+    }
+    sp_map_deinit(&worker->series_by_key);
+    free_kept(worker);
+    sp_ring_deinit(&worker->reports);
+    sp_mem_free(worker->recent);
+    sp_lease_deinit(&worker->connection_lease);
+    sp_lease_deinit(&worker->stream_lease);
+    sp_link_deinit(&worker->link);
+    if (worker->snapshot)
+        sp_snapshot_unref(worker->snapshot);
+    worker->process->workers[worker->index] = NULL;
+}
+
+/* ---- configuration ---- */
+
+struct sp_cluster *sp_worker_cluster(struct sp_worker *worker, sp_str name)
+{
+    return sp_map_get(&worker->clusters, name);
+}
+
+static sp_err apply_cluster(struct sp_worker *worker, struct sp_resource *resource)
+{
+    struct sp_cluster *cluster = sp_map_get(&worker->clusters, resource->name);
+    if (cluster && cluster->resource == resource)
+        return 0;
+    struct sp_cluster_shared *shared = sp_map_get(&worker->process->clusters, resource->name);
+    SP_ASSERT(shared); /* sp_process_cluster comes first */
+    if (cluster) {
+        sp_err err = sp_cluster_update(cluster, resource);
+        if (!err) /* the key's bytes live in the resource: put the new ones in */
+            err = sp_map_remove(&worker->clusters, cluster->spec->name) ? sp_map_put(&worker->clusters, cluster->spec->name, cluster, NULL) : 0;
+        return err;
+    }
+    sp_err err = sp_cluster_new(worker, resource, shared, &cluster);
+    if (err)
+        return err;
+    err = sp_map_put(&worker->clusters, cluster->spec->name, cluster, NULL);
+    if (err)
+        sp_cluster_free(cluster);
+    return err;
+}
+
+static void drop_clusters(struct sp_worker *worker, const struct sp_snapshot *snapshot)
+{
+    bool again = true;
+    while (again) { /* a removal ends the walk over the map: begin anew */
+        again = false;
+        size_t at = 0;
+        sp_str name;
+        void *value;
+        while (sp_map_next(&worker->clusters, &at, &name, &value)) {
+            if (sp_snapshot_cluster(snapshot, name))
+                continue;
+            (void)sp_map_remove(&worker->clusters, name);
+            sp_cluster_free(value);
+            again = true;
+            break;
+        }
+    }
+}
+
+static struct sp_listener *find_listener(struct sp_worker *worker, sp_str name)
+{
+    struct sp_listener *listener;
+    SP_LIST_EACH (&worker->listeners, listener, next, struct sp_listener, link)
+        if (sp_str_eq(listener->spec->name, name))
+            return listener;
+    return NULL;
+}
+
+static int fd_for(const struct sp_listen_fds *fds, sp_str name)
+{
+    for (uint32_t i = 0; fds && i < fds->count; i++)
+        if (sp_str_eq(fds->names[i], name))
+            return fds->fds[i];
+    return -1;
+}
+
+static sp_err apply_listener(struct sp_worker *worker, struct sp_resource *resource, const struct sp_listen_fds *fds)
+{
+    struct sp_listener *listener = find_listener(worker, resource->name);
+    if (listener && listener->resource == resource)
+        return 0;
+    if (listener && sp_addr_eq(&listener->spec->addr, &resource->listener->addr))
+        return sp_listener_update(listener, resource);
+    if (listener) /* another address: a new listener takes over the name */
+        sp_listener_free(listener);
+    bool is_unix = resource->listener->addr.family == SP_ADDR_UNIX;
+    return sp_listener_new(worker, resource, fd_for(fds, resource->name), is_unix, &listener);
+}
+
+sp_err sp_worker_apply(struct sp_worker *worker, struct sp_snapshot *snapshot, const struct sp_listen_fds *fds)
+{
+    sp_err first = 0;
+    for (int kind = 0; kind < 2; kind++) {
+        size_t at = 0;
+        sp_str name;
+        void *value;
+        const struct sp_map *map = &snapshot->by_name[kind == 0 ? SP_RESOURCE_CLUSTER : SP_RESOURCE_LISTENER];
+        while (sp_map_next(map, &at, &name, &value)) {
+            sp_err err = kind == 0 ? apply_cluster(worker, value) : apply_listener(worker, value, fds);
+            if (err && !first)
+                first = err;
+        }
+    }
+    struct sp_listener *listener;
+    SP_LIST_EACH (&worker->listeners, listener, next, struct sp_listener, link)
+        if (!sp_snapshot_listener(snapshot, listener->spec->name))
+            sp_listener_free(listener);
+    drop_clusters(worker, snapshot);
+    sp_snapshot_ref(snapshot);
+    if (worker->snapshot)
+        sp_snapshot_unref(worker->snapshot);
+    worker->snapshot = snapshot;
+    sp_cell_add(&worker->cells.snapshots, 1);
+    return first;
+}
+
+void sp_worker_set_endpoints(struct sp_worker *worker, sp_str name, const struct sp_endpoint_found *found, uint32_t count,
+                             bool failed)
+{
+    struct sp_cluster *cluster = sp_map_get(&worker->clusters, name);
+    if (!cluster)
+        return;
+    bool bad = failed || sp_cluster_set_endpoints(cluster, found, count) != 0;
+    sp_cell_add(bad ? &cluster->cells.update_failure : &cluster->cells.update_success, 1);
+    cluster->resolved |= !bad;
+}
+
+/* ---- once a second ---- */
+
+static bool is_empty(const struct sp_worker *worker)
+{
+    return sp_list_is_empty(&worker->streams) && sp_list_is_empty(&worker->lines) && sp_list_is_empty(&worker->relays);
+}
+
+static void check_drained(struct sp_worker *worker)
+{
+    if (!worker->draining || !worker->on_drained || !is_empty(worker))
+        return;
+    void (*tell)(struct sp_worker *) = worker->on_drained;
+    worker->on_drained = NULL;
+    sp_timer_stop(worker->loop, &worker->deadline);
+    tell(worker);
+}
+
+static void on_tick(struct sp_timer *timer)
+{
+    struct sp_worker *worker = SP_CONTAINER(timer, struct sp_worker, tick);
+    sp_lease_idle(&worker->connection_lease);
+    sp_lease_idle(&worker->stream_lease);
+    size_t at = 0;
+    sp_str name;
+    void *value;
+    while (sp_map_next(&worker->clusters, &at, &name, &value))
+        sp_cluster_tick(value);
+    struct sp_listener *listener;
+    SP_LIST_EACH (&worker->listeners, listener, next, struct sp_listener, link)
+        sp_listener_tick(listener);
+    uint64_t total = sp_cell_get(&worker->cells.streams_total);
+    if (total == worker->streams_before && is_empty(worker)) { /* idle: hold no memory for speed */
+        free_kept(worker);
+        sp_link_trim(&worker->link);
+        sp_slab_pool_trim(sp_loop_slabs(worker->loop));
+    }
+    worker->streams_before = total;
+    check_drained(worker);
+    sp_timer_set(worker->loop, timer, worker->draining ? TICK_NS / 20 : TICK_NS);
+}
+
+/* ---- drain ---- */
+
+static void on_deadline(struct sp_timer *timer)
+{
+    struct sp_worker *worker = SP_CONTAINER(timer, struct sp_worker, deadline);
+    struct sp_stream *stream;
+    SP_LIST_EACH (&worker->streams, stream, next, struct sp_stream, link)
+        sp_stream_cut(stream, SP_WHY_DRAINING);
+    cut_everything(worker);
+}
+
+void sp_worker_drain_listeners(struct sp_worker *worker, bool inbound_only)
+{
+    struct sp_listener *listener;
+    SP_LIST_EACH (&worker->listeners, listener, next, struct sp_listener, link)
+        if (!inbound_only || listener->spec->direction == SP_DIRECTION_INBOUND)
+            sp_listener_free(listener);
+}
+
+void sp_worker_drain(struct sp_worker *worker, sp_ns deadline_ns, void (*on_drained)(struct sp_worker *worker))
+{
+    worker->draining = true;
+    worker->on_drained = on_drained;
+    sp_worker_drain_listeners(worker, false);
+    struct sp_line *line;
+    SP_LIST_EACH (&worker->lines, line, next, struct sp_line, link)
+        sp_line_drain(line);
+    worker->deadline.on_fire = on_deadline;
+    sp_timer_set(worker->loop, &worker->deadline, deadline_ns);
+    sp_timer_set(worker->loop, &worker->tick, SP_NS_PER_MS);
+}
+
+/* ---- series ---- */
+
+static void put(char **at, sp_str s)
+{
+    memcpy(*at, &s.len, sizeof(uint16_t));
+    *at += sizeof(uint16_t);
+    if (s.len)
+        memcpy(*at, s.ptr, s.len);
+    *at += s.len;
+}
+
+static sp_str copy(char **at, sp_str s)
+{
+    sp_str out = sp_str_of(*at, s.len);
+    if (s.len)
+        memcpy(*at, s.ptr, s.len);
+    *at += s.len;
+    return out;
+}
+
+static struct sp_series *make_series(struct sp_worker *worker, const struct sp_series_key *key, sp_str text,
+                                     const struct sp_cluster_spec *spec)
+{
+    sp_str service = spec ? spec->service : SP_STR_NULL, name = spec ? spec->service_name : SP_STR_NULL;
+    sp_str space = spec ? spec->service_namespace : SP_STR_NULL;
+    size_t bytes = text.len + key->cluster.len + key->workload.len + key->workload_namespace.len + service.len + name.len + space.len;
+    struct sp_series *series = sp_mem_zalloc(sizeof(*series) + bytes);
+    if (!series)
+        return NULL;
+    char *at = (char *)(series + 1);
+    sp_str map_key = copy(&at, text);
+    series->key = *key;
+    series->key.cluster = copy(&at, key->cluster);
+    series->key.workload_namespace = copy(&at, key->workload_namespace);
+    series->service = copy(&at, service);
+    series->service_name = copy(&at, name);
+    series->service_namespace = copy(&at, space);
+    series->key.workload = copy(&at, key->workload);
+    sp_hist_init(&series->duration_ns);
+    sp_hist_init(&series->request_bytes);
+    sp_hist_init(&series->response_bytes);
+    if (sp_map_put(&worker->series_by_key, map_key, series, NULL)) {
+        sp_mem_free(series);
+        return NULL;
+    }
+    series->next = worker->series;
+    __atomic_store_n(&worker->series, series, __ATOMIC_RELEASE);
+    worker->series_count++;
+    return series;
+}
+
+struct sp_series *sp_worker_series(struct sp_worker *worker, const struct sp_series_key *key, const struct sp_cluster_spec *spec)
+{
+    char text[1024];
+    char *at = text;
+    if (key->cluster.len + key->workload.len + key->workload_namespace.len + 32 > sizeof(text))
+        return NULL;
+    const uint16_t numbers[] = { key->direction, key->protocol, key->status, key->why, key->app_error };
+    memcpy(at, numbers, sizeof(numbers));
+    at += sizeof(numbers);
+    put(&at, key->cluster);
+    put(&at, key->workload);
+    put(&at, key->workload_namespace);
+    sp_str found_by = sp_str_of(text, (size_t)(at - text));
+    struct sp_series *series = sp_map_get(&worker->series_by_key, found_by);
+    if (series)
+        return series;
+    if (worker->series_count < SP_SERIES_MAX)
+        return make_series(worker, key, found_by, spec);
+    sp_cell_add(&worker->cells.series_overflow, 1);
+    series = sp_map_get(&worker->series_by_key, SP_STR("overflow"));
+    const struct sp_series_key over = { .cluster = SP_STR("overflow") };
+    return series ? series : make_series(worker, &over, SP_STR("overflow"), NULL);
+}
+
+/* ---- reports ---- */
+
+struct sp_report *sp_worker_report(struct sp_worker *worker)
+{
+    if (!worker->recent_cap)
+        return sp_ring_reserve(&worker->reports);
+    return &worker->recent[worker->recent_at % worker->recent_cap];
+}
+
+void sp_worker_report_done(struct sp_worker *worker, struct sp_report *report)
+{
+    if (!worker->recent_cap) {
+        if (report->log_mask)
+            sp_ring_push(&worker->reports);
+        return;
+    }
+    worker->recent_at++;
+    if (!report->log_mask)
+        return;
+    struct sp_report *copy_to = sp_ring_reserve(&worker->reports);
+    if (!copy_to) {
+        sp_cell_add(&worker->cells.reports_lost, 1);
+        return;
+    }
+    size_t text = 0;
+    for (int i = 0; i < SP_REPORT_STRS; i++)
+        text += report->len[i];
+    memcpy(copy_to, report, offsetof(struct sp_report, text) + text);
+    sp_ring_push(&worker->reports);
+}
+
+/* ---- questions from the main loop ---- */
+
+static void on_answered(struct sp_mail *mail)
+{
+    struct sp_ask *ask = SP_CONTAINER(mail, struct sp_ask, mail);
+    ask->then(ask);
+}
+
+static void on_asked(struct sp_mail *mail)
+{
+    struct sp_ask *ask = SP_CONTAINER(mail, struct sp_ask, mail);
+    ask->fn(ask->worker, ask->arg);
+    ask->mail.on_mail = on_answered;
+    sp_mail_post(ask->worker->process->loop, &ask->mail);
+}
+
+void sp_worker_ask(struct sp_worker *worker, struct sp_ask *ask)
+{
+    ask->worker = worker;
+    ask->mail.on_mail = on_asked;
+    sp_mail_post(worker->loop, &ask->mail);
+}
