@@ -19,7 +19,7 @@ static void prepare(struct sp_acceptor *acceptor, struct sp_loop *loop)
     acceptor->fd = -1;
     acceptor->paused = false;
     acceptor->quota = 1;
-    acceptor->full_turn = 0;
+    acceptor->full_turn = UINT64_MAX; /* no turn */
     if (acceptor->batch == 0)
         acceptor->batch = SP_ACCEPT_BATCH;
 }
