@@ -216,8 +216,12 @@ static sp_err put_any(struct sp_buf *out, const struct sp_pb_google_any *any, ui
     sp_err err = SP_OK;
     if (any->type_url.len)
         err = put_item(out, sp_form_field(type, SP_FIELD_GOOGLE_ANY_TYPE_URL), &any->type_url, depth);
+    size_t before = out->len;
     if (!err)
         err = put_message(out, SP_FIELD_GOOGLE_ANY_VALUE, any->message, depth);
+    bool empty = out->len == before + 2; /* key and length: no bytes are an absent field */
+    if (empty && !out->failed)
+        out->len = before;
     sp_buf_add_str(out, any->head.unknown);
     return err;
 }
