@@ -61,7 +61,7 @@ ssize_t sp_proxyproto_read(sp_str bytes, struct sp_proxyproto *ret_header)
     return used;
 }
 
-/* ---- v1 -------------------------------------------------------------------------------------------------- */
+/* ---- v1 ---------------------------------------------------------------------------------------------- */
 
 /* A port as the specification writes it: no sign, no zeros in front. */
 static bool read_port(sp_str text, uint16_t *ret_port)
@@ -119,7 +119,7 @@ static ssize_t read_text(sp_str bytes, struct sp_proxyproto *ret)
     return (ssize_t)end + 2;
 }
 
-/* ---- v2 -------------------------------------------------------------------------------------------------- */
+/* ---- v2 ---------------------------------------------------------------------------------------------- */
 
 static uint32_t crc32c(uint32_t crc, const unsigned char *bytes, size_t len)
 {
@@ -231,7 +231,7 @@ static ssize_t read_binary(const unsigned char *p, size_t len, struct sp_proxypr
     return (ssize_t)whole;
 }
 
-/* ---- writing --------------------------------------------------------------------------------------------- */
+/* ---- writing ----------------------------------------------------------------------------------------- */
 
 static bool is_ip(const sp_addr *addr)
 {

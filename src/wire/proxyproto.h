@@ -3,7 +3,6 @@
 #define SP_WIRE_PROXYPROTO_H
 
 #include "base/addr.h"
-#include "base/err.h"
 #include "base/str.h"
 
 /* The longest header that is read; that is written; and a Unix path with '@' and NUL around it. */
@@ -22,9 +21,9 @@ struct sp_proxyproto {
  * walked by their lengths, never leak into the stream, and must end where the header ends; a CRC-32c among
  * them must be right. `ret_header` is touched on success alone. */
 ssize_t sp_proxyproto_read(sp_str bytes, struct sp_proxyproto *ret_header);
-/* version 1 or 2; returns the length. What the version cannot say (v1: Unix) is said as UNKNOWN; SP_E_INVALID:
- * another version, two different families, a path that does not fit. SP_E_LIMIT when room is too small, and
- * nothing is written. */
+/* Version 1 or 2; returns the length. What the version cannot say (v1: Unix) is said as UNKNOWN.
+ * SP_E_INVALID: another version, two different families, a path that does not fit. SP_E_LIMIT: room is too
+ * small; nothing is written then. */
 ssize_t sp_proxyproto_write(const struct sp_proxyproto *header, char *out, size_t room);
 
 #endif

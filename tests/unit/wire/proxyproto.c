@@ -1,4 +1,4 @@
-/* proxyproto: headers as balancers send them, cut at every byte, and those that would leak into the stream. */
+/* proxyproto: headers as balancers send them, cut at every byte; and those that would leak into a stream. */
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stddef.h>
