@@ -1,0 +1,64 @@
+/* config: from the file to the model: form reads the text into typed values, xds turns these into what the proxy
+ * runs on. Every error of both is said at once, each with file, line, column and path; nothing has started by then. */
+#include "cmd/sampan-proxy/config.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "base/buf.h"
+#include "form/pb.h"
+#include "io/file.h"
+#include "xds/bootstrap.h"
+
+enum { CONFIG_BYTES_MAX = 64 * 1024 * 1024, BLOCK_BYTES = 64 * 1024 };
+
+static sp_err say_errors(const struct sp_form_doc *doc, sp_err err)
+{
+    struct sp_buf out;
+    sp_buf_init(&out, 0);
+    sp_form_print_errors(doc, &out);
+    if (out.len)
+        fwrite(out.ptr, 1, out.len, stderr);
+    else
+        fprintf(stderr, "%s: %s\n", doc->file, sp_err_str(err));
+    sp_buf_deinit(&out);
+    return err;
+}
+
+static sp_err build(struct proxy_config *config, const char *path, sp_str text)
+{
+    sp_err err = sp_form_doc_init(&config->doc, &config->arena, path);
+    if (err)
+        return err;
+    err = sp_form_read_text(&config->doc, SP_XDS_BOOTSTRAP_TYPE, text, 0, &config->bootstrap);
+    if (!err)
+        err = sp_xds_bootstrap(&config->doc, config->bootstrap, &config->settings, &config->snapshot);
+    return err ? say_errors(&config->doc, err) : 0;
+}
+
+sp_err proxy_config_read(struct proxy_config *config, const char *path)
+{
+    memset(config, 0, sizeof(*config));
+    sp_arena_init(&config->arena, NULL, 0, BLOCK_BYTES, 0);
+    struct sp_buf text;
+    sp_buf_init(&text, 0);
+    sp_err err = sp_file_real_path(path, config->real_path, sizeof(config->real_path));
+    if (!err)
+        err = sp_file_read(path, CONFIG_BYTES_MAX, &text);
+    if (err)
+        fprintf(stderr, "%s: cannot be read: %s\n", path, sp_err_str(err));
+    else
+        err = build(config, path, sp_buf_str(&text));
+    sp_buf_deinit(&text);
+    if (err)
+        proxy_config_free(config);
+    return err;
+}
+
+void proxy_config_free(struct proxy_config *config)
+{
+    if (config->snapshot)
+        sp_snapshot_unref(config->snapshot);
+    config->snapshot = NULL;
+    sp_arena_deinit(&config->arena);
+}

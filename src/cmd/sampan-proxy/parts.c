@@ -1,0 +1,11 @@
+/* parts: the tables. A new protocol is one folder under wire/ and one line here. */
+#include "cmd/sampan-proxy/parts.h"
+
+#include "wire/bolt/bolt.h"
+#include "wire/h1/h1.h"
+
+const struct sp_codec *const proxy_codecs[SP_PROTO_COUNT] = {
+    [SP_PROTO_HTTP1] = &sp_h1_codec,
+    [SP_PROTO_BOLT] = &sp_bolt_codec,
+    [SP_PROTO_BOLT2] = &sp_bolt2_codec,
+};

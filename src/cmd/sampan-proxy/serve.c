@@ -1,0 +1,345 @@
+/* serve: threads and their beginning and end.
+ *
+ *   main thread: one loop for signals, names, admin, logs           worker k: one loop, one sp_worker
+ *
+ *   1 open every listening address (an error ends here, nothing has started)
+ *   2 budgets of all clusters; workers made and given the snapshot, still on the main thread
+ *   3 threads begin; names are looked up; `ready`
+ *   4 SIGTERM or SIGINT: every worker drains; a second one ends at once; SIGHUP: log files are opened anew
+ *   5 all drained, or their deadline passed: loops stop, threads are joined, everything is taken down
+ *
+ * Each worker has a listening socket of its own for each TCP address (SO_REUSEPORT): the kernel spreads
+ * connections and no worker waits for another. Since SO_REUSEPORT would let a second process share the address
+ * unasked, the address is first tried without it. */
+#include "cmd/sampan-proxy/serve.h"
+
+#include <pthread.h>
+#include <sched.h>
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "cmd/sampan-proxy/logsink.h"
+#include "cmd/sampan-proxy/parts.h"
+#include "io/dns.h"
+#include "io/file.h"
+#include "io/signal.h"
+#include "io/sock.h"
+#include "proxy/process.h"
+#include "proxy/resolve.h"
+#include "proxy/worker.h"
+
+enum { DESCRIPTORS_OWN = 64 }; /* what the process needs besides connections */
+
+struct thread {
+    pthread_t id;
+    struct server *server;
+    struct sp_loop *loop;
+    struct sp_worker worker;
+    struct sp_mail mail;    /* drain order to the worker */
+    struct sp_mail drained; /* its answer */
+    bool made, running;
+    sp_str *names;          /* listeners, with fds */
+    int *fds;
+    uint32_t fd_count;
+};
+
+struct server {
+    const struct proxy_options *options;
+    struct proxy_config *config;
+    struct sp_log log;
+    struct sp_loop *loop;
+    struct sp_signals *signals;
+    struct sp_process process;
+    struct thread *threads;
+    uint32_t thread_count, drained_count;
+    bool draining;
+};
+
+/* ---- addresses ---- */
+
+static sp_err refuse_address(const struct sp_listener_spec *spec, sp_err err)
+{
+    char text[SP_ADDR_TEXT_BYTES];
+    sp_addr_print(&spec->addr, text, sizeof(text));
+    const char *advice = err == SP_E_EXISTS ? "another process listens there" : err == SP_E_DENIED ? "permission is missing" : sp_err_str(err);
+    fprintf(stderr, "sampan-proxy: listener %.*s: cannot listen on %s: %s\n", SP_STR_ARG(spec->name), text, advice);
+    return err;
+}
+
+static sp_err open_address(const struct sp_listener_spec *spec, bool share, int *ret_fd)
+{
+    struct sp_listen_config config = { .addr = spec->addr, .backlog = spec->backlog, .mode = spec->unix_mode,
+                                       .transparent = spec->transparent, .reuse_port = share };
+    return sp_listen_fd(&config, ret_fd);
+}
+
+/* One descriptor for each worker; the first attempt, without sharing, finds a stranger at the address. */
+static sp_err open_listener(struct server *server, const struct sp_listener_spec *spec, uint32_t at)
+{
+    bool is_unix = spec->addr.family == SP_ADDR_UNIX;
+    int fd;
+    sp_err err = open_address(spec, false, &fd);
+    if (err)
+        return refuse_address(spec, err);
+    if (!is_unix)
+        close(fd);
+    for (uint32_t w = 0; w < server->thread_count; w++) {
+        struct thread *thread = &server->threads[w];
+        if (is_unix)
+            fd = w == 0 ? fd : dup(fd);
+        else if ((err = open_address(spec, true, &fd)))
+            return refuse_address(spec, err);
+        thread->names[at] = spec->name;
+        thread->fds[at] = fd;
+        thread->fd_count = at + 1;
+    }
+    return 0;
+}
+
+static sp_err open_listeners(struct server *server)
+{
+    const struct sp_map *listeners = &server->config->snapshot->by_name[SP_RESOURCE_LISTENER];
+    for (uint32_t w = 0; w < server->thread_count; w++) {
+        struct thread *thread = &server->threads[w];
+        thread->names = sp_mem_zalloc((listeners->len + 1) * sizeof(*thread->names));
+        thread->fds = sp_mem_zalloc((listeners->len + 1) * sizeof(*thread->fds));
+        if (!thread->names || !thread->fds)
+            return SP_E_NOMEM;
+    }
+    size_t at = 0;
+    uint32_t n = 0;
+    sp_str name;
+    void *value;
+    while (sp_map_next(listeners, &at, &name, &value)) {
+        const struct sp_listener_spec *spec = ((struct sp_resource *)value)->listener;
+        sp_err err = spec->bind ? open_listener(server, spec, n) : 0;
+        if (err)
+            return err;
+        n += spec->bind;
+    }
+    return 0;
+}
+
+/* ---- workers ---- */
+
+static sp_err make_budgets(struct server *server)
+{
+    size_t at = 0;
+    sp_str name;
+    void *value;
+    while (sp_map_next(&server->config->snapshot->by_name[SP_RESOURCE_CLUSTER], &at, &name, &value))
+        if (!sp_process_cluster(&server->process, ((struct sp_resource *)value)->cluster))
+            return SP_E_NOMEM;
+    return 0;
+}
+
+static sp_err make_worker(struct server *server, uint32_t index)
+{
+    struct thread *thread = &server->threads[index];
+    thread->server = server;
+    uint64_t memory = server->config->settings->max_memory_bytes;
+    struct sp_loop_config config = { .slab_limit_bytes = memory / server->thread_count };
+    thread->loop = sp_loop_new(&config);
+    if (!thread->loop)
+        return SP_E_IO;
+    sp_err err = sp_worker_init(&thread->worker, &server->process, thread->loop, index);
+    if (err)
+        return err;
+    thread->made = true;
+    struct sp_listen_fds fds = { thread->names, thread->fds, thread->fd_count };
+    return sp_worker_apply(&thread->worker, server->config->snapshot, &fds);
+}
+
+static void *run_worker(void *arg)
+{
+    struct thread *thread = arg;
+    sp_loop_run(thread->loop);
+    return NULL;
+}
+
+static sp_err start_threads(struct server *server)
+{
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        struct thread *thread = &server->threads[i];
+        if (pthread_create(&thread->id, NULL, run_worker, thread))
+            return SP_E_LIMIT;
+        thread->running = true;
+    }
+    return 0;
+}
+
+/* ---- signals and the end ---- */
+
+static void on_all_drained(struct sp_mail *mail)
+{
+    struct thread *thread = SP_CONTAINER(mail, struct thread, drained);
+    if (++thread->server->drained_count == thread->server->thread_count)
+        sp_loop_stop(thread->server->loop);
+}
+
+static void on_worker_drained(struct sp_worker *worker)
+{
+    struct thread *thread = SP_CONTAINER(worker, struct thread, worker);
+    thread->drained.on_mail = on_all_drained;
+    sp_mail_post(thread->server->loop, &thread->drained);
+}
+
+static void on_drain_order(struct sp_mail *mail)
+{
+    struct thread *thread = SP_CONTAINER(mail, struct thread, mail);
+    sp_worker_drain(&thread->worker, thread->server->config->settings->drain_ns, on_worker_drained);
+}
+
+static void drain(struct server *server)
+{
+    if (server->draining) { /* asked twice: at once, please */
+        sp_loop_stop(server->loop);
+        return;
+    }
+    server->draining = true;
+    __atomic_store_n(&server->process.draining, true, __ATOMIC_RELAXED);
+    sp_log_line(&server->log, SP_LOG_INFO, "draining", "seconds=%llu",
+                (unsigned long long)(server->config->settings->drain_ns / SP_NS_PER_S));
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        server->threads[i].mail.on_mail = on_drain_order;
+        sp_mail_post(server->threads[i].loop, &server->threads[i].mail);
+    }
+}
+
+static void on_signal(void *arg, int signal)
+{
+    struct server *server = arg;
+    if (signal == SIGHUP)
+        sp_log_line(&server->log, SP_LOG_INFO, "log files opened anew", NULL);
+    else
+        drain(server);
+}
+
+static void stop_threads(struct server *server)
+{
+    for (uint32_t i = 0; i < server->thread_count; i++)
+        if (server->threads[i].running)
+            sp_loop_stop(server->threads[i].loop);
+    for (uint32_t i = 0; i < server->thread_count; i++)
+        if (server->threads[i].running)
+            pthread_join(server->threads[i].id, NULL);
+}
+
+static void take_down(struct server *server)
+{
+    stop_threads(server);
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        struct thread *thread = &server->threads[i];
+        if (thread->made)
+            sp_worker_deinit(&thread->worker);
+        sp_mem_free(thread->names);
+        sp_mem_free(thread->fds);
+    }
+    sp_process_deinit(&server->process);
+    for (uint32_t i = 0; i < server->thread_count; i++)
+        if (server->threads[i].loop)
+            sp_loop_free(server->threads[i].loop);
+    if (server->process.dns)
+        sp_dns_free(server->process.dns);
+    if (server->signals)
+        sp_signals_free(server->signals);
+    sp_loop_free(server->loop);
+    sp_mem_free(server->threads);
+}
+
+/* ---- the beginning ---- */
+
+static uint32_t processors(void)
+{
+    cpu_set_t set;
+    if (sched_getaffinity(0, sizeof(set), &set))
+        return 1;
+    int n = CPU_COUNT(&set);
+    return (uint32_t)SP_MAX(1, SP_MIN(n, SP_WORKERS_MAX));
+}
+
+static sp_err set_up(struct server *server)
+{
+    static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
+    struct sp_settings *settings = server->config->settings;
+    uint64_t descriptors = sp_proc_raise_files();
+    if (!settings->max_connections) /* each call may need one more, upstream */
+        settings->max_connections = (uint32_t)SP_MAX(16, (descriptors - SP_MIN(descriptors, DESCRIPTORS_OWN)) / 2);
+    signal(SIGPIPE, SIG_IGN);
+    struct sp_loop_config config = { .keep_slab_bytes = 256 * 1024 };
+    server->loop = sp_loop_new(&config);
+    if (!server->loop)
+        return SP_E_IO;
+    server->signals = sp_signals_new(server->loop, signals, SP_COUNTOF(signals), on_signal, server);
+    if (!server->signals)
+        return SP_E_IO;
+    sp_err err = sp_process_init(&server->process, server->loop, &server->log, settings, proxy_codecs, server->thread_count);
+    if (err)
+        return err;
+    sp_snapshot_ref(server->config->snapshot);
+    server->process.snapshot = server->config->snapshot;
+    return 0;
+}
+
+static bool needs_names(const struct server *server)
+{
+    size_t at = 0;
+    sp_str name;
+    void *value;
+    while (sp_map_next(&server->config->snapshot->by_name[SP_RESOURCE_CLUSTER], &at, &name, &value))
+        if (((struct sp_resource *)value)->cluster->kind == SP_CLUSTER_STRICT_DNS)
+            return true;
+    return false;
+}
+
+static sp_err start(struct server *server)
+{
+    sp_err err = open_listeners(server);
+    if (!err)
+        err = make_budgets(server);
+    for (uint32_t i = 0; !err && i < server->thread_count; i++)
+        err = make_worker(server, i);
+    if (!err)
+        err = start_threads(server);
+    if (err)
+        return err;
+    if (needs_names(server)) {
+        server->process.dns = sp_dns_new(server->loop);
+        if (!server->process.dns)
+            sp_log_line(&server->log, SP_LOG_WARN, "names cannot be looked up", NULL);
+        err = sp_resolve_update(&server->process);
+    }
+    return err;
+}
+
+int proxy_serve(const struct proxy_options *options, struct proxy_config *config)
+{
+    struct server server = { .options = options, .config = config };
+    server.thread_count = options->concurrency ? options->concurrency : processors();
+    server.threads = sp_mem_zalloc(server.thread_count * sizeof(struct thread));
+    proxy_log_init(&server.log, options->log_level);
+    sp_err err = server.threads ? set_up(&server) : SP_E_NOMEM;
+    if (!err)
+        err = start(&server);
+    if (err) {
+        fprintf(stderr, "sampan-proxy: cannot start: %s\n", sp_err_str(err));
+    } else {
+        sp_str ready = SP_STR("ready\n");
+        server.log.sink(server.log.sink_arg, SP_LOG_INFO, ready); /* at every level: scripts wait for it */
+        sp_loop_run(server.loop);
+    }
+    if (server.loop)
+        take_down(&server);
+    return err ? EXIT_FAILURE : EXIT_SUCCESS;
+}
+
+int proxy_intercept(int argc, char **argv)
+{
+    (void)argc, (void)argv;
+    fprintf(stderr, "sampan-proxy: intercept is not part of this build yet\n");
+    return 2;
+}

@@ -1,0 +1,13 @@
+/* serve: the running process: main loop, workers, signals, the end. */
+#ifndef SP_CMD_PROXY_SERVE_H
+#define SP_CMD_PROXY_SERVE_H
+
+#include "cmd/sampan-proxy/config.h"
+#include "cmd/sampan-proxy/options.h"
+
+/* Returns the exit status. */
+int proxy_serve(const struct proxy_options *options, struct proxy_config *config);
+/* `sampan-proxy intercept ...` */
+int proxy_intercept(int argc, char **argv);
+
+#endif
