@@ -224,12 +224,13 @@ uint32_t sp_bolt_http_status(uint32_t bolt_status)
     }
 }
 
-/* 503 alone means too many things: nobody there, torn connection, too much. */
-static uint32_t status_of_503(sp_str reason_code)
+/* 502 and 503 mean too many things: nobody there, a torn connection, a broken answer, too much. A Java client
+ * may call again after BUSY, so that is said only where the call did not run. -1: no such reason. */
+static int status_by_reason(sp_str reason_code)
 {
     static const struct {
         sp_str code;
-        uint32_t status;
+        int status;
     } words[] = {
         { SP_STR("NO_HEALTHY"), SP_BOLT_NO_PROCESSOR },
         { SP_STR("NO_CLUSTER"), SP_BOLT_NO_PROCESSOR },
@@ -240,16 +241,23 @@ static uint32_t status_of_503(sp_str reason_code)
         { SP_STR("CONNECT_TIMEOUT"), SP_BOLT_CONNECTION_CLOSED },
         { SP_STR("UPSTREAM_RESET"), SP_BOLT_CONNECTION_CLOSED },
         { SP_STR("UPSTREAM_CLOSED"), SP_BOLT_CONNECTION_CLOSED },
+        { SP_STR("HEARTBEAT_LOST"), SP_BOLT_CONNECTION_CLOSED },
+        { SP_STR("UPSTREAM_PROTOCOL"), SP_BOLT_CODEC_EXCEPTION },
+        { SP_STR("PROTOCOL_MISMATCH"), SP_BOLT_CODEC_EXCEPTION },
+        { SP_STR("RETRY_LIMIT"), SP_BOLT_UNKNOWN },
     };
     for (size_t i = 0; i < SP_COUNTOF(words); i++) {
         if (sp_str_eq(reason_code, words[i].code))
             return words[i].status;
     }
-    return SP_BOLT_BUSY;
+    return -1;
 }
 
 uint32_t sp_bolt_status_of(uint32_t http_status, sp_str reason_code)
 {
+    int by_reason = status_by_reason(reason_code);
+    if (by_reason >= 0 && (http_status == 502 || http_status == 503))
+        return (uint32_t)by_reason;
     switch (http_status) {
     case 200: return SP_BOLT_SUCCESS;
     case 400:
@@ -263,9 +271,9 @@ uint32_t sp_bolt_status_of(uint32_t http_status, sp_str reason_code)
     case 404: return SP_BOLT_NO_PROCESSOR;
     case 408:
     case 504: return SP_BOLT_TIMEOUT;
-    case 429: return SP_BOLT_BUSY;
+    case 429:
+    case 503: return SP_BOLT_BUSY;
     case 502: return SP_BOLT_CONNECTION_CLOSED;
-    case 503: return status_of_503(reason_code);
     default: return SP_BOLT_UNKNOWN;
     }
 }
