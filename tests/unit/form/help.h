@@ -79,6 +79,7 @@ static inline void check_reads(const struct sp_form_msg *type, const char *file,
 
 #define KINDS (&sp_pb_test_kinds_msg)
 #define SPECIAL (&sp_pb_test_special_msg)
+#define MAYBE (&sp_pb_test_maybe_msg)
 #define STRICT (&sp_pb_test_strict_msg)
 #define BOOTSTRAP (&sp_pb_bootstrap_bootstrap_msg)
 

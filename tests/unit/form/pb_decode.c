@@ -87,7 +87,8 @@ static void the_last_member_of_a_oneof_wins(void **state)
 
 static void a_zero_that_was_sent_counts_where_absence_can_be_told(void **state)
 {
-    DECODES("\x10\x00\xe8\x03\x00\xf2\x03\x00", "{\"maybe_count\":0,\"maybe_word\":\"\"}");
+    DECODES("\x10\x00", "{}");
+    check_decodes(MAYBE, SP_STR("\x08\x00\x12\x00\x20\x00"), "{\"count\":0,\"word\":\"\",\"flag\":false}");
 }
 
 static void unknown_fields_are_kept_in_order(void **state)
