@@ -8,7 +8,7 @@
  *                            end of the turn  <────────────────────────────┘ on_answer
  *
  * Answers are kept until the end of the turn, because c-ares calls back from wherever it stands: inside the
- * very call (a number, a line of /etc/hosts), inside the processing of another answer, inside ares_destroy.
+ * very call (a line of /etc/hosts), inside the processing of another answer, inside ares_destroy.
  * Nobody who is told from there could cancel, ask again or free us.
  *
  * c-ares cannot cancel one query: a cancelled one is only marked, and dies when its result comes.
@@ -240,6 +240,26 @@ static void on_result(void *arg, int status, int timeouts, struct ares_addrinfo 
     ares_freeaddrinfo(info);
 }
 
+/* A number answers itself (c-ares 1.18 asks servers for one when both families would do). */
+static bool is_number(struct query *q, sp_str name)
+{
+    sp_addr addr;
+    if (sp_addr_parse_ip(name, q->query.port, &addr))
+        return false;
+    bool fits = addr.family == SP_ADDR_IP4 ? q->family != SP_DNS_IP6_ONLY : q->family != SP_DNS_IP4_ONLY;
+    if (!fits) {
+        q->answer.err = SP_E_MISSING;
+    } else if (!(q->addrs = sp_mem_alloc(sizeof(addr)))) {
+        q->answer.err = SP_E_NOMEM;
+    } else {
+        q->addrs[0] = addr;
+        q->answer.addrs = q->addrs;
+        q->answer.count = 1;
+    }
+    sp_loop_at_turn_end(q->query.dns->loop, &q->turn);
+    return true;
+}
+
 static struct sp_dns_query *cares_resolve(struct sp_dns *dns, sp_str name, uint16_t port, enum sp_dns_family family,
                                           void (*on_answer)(void *arg, const struct sp_dns_answer *answer), void *arg)
 {
@@ -252,6 +272,8 @@ static struct sp_dns_query *cares_resolve(struct sp_dns *dns, sp_str name, uint1
     q->turn.on_turn_end = give_answer;
     sp_list_push(&r->queries, &q->link);
 
+    if (is_number(q, name))
+        return &q->query;
     char text[NAME_MAX_BYTES + 1];
     if (name.len == 0 || name.len >= sizeof(text) || memchr(name.ptr, 0, name.len)) {
         q->answer.err = SP_E_INVALID;

@@ -157,6 +157,11 @@ void sp_sock_feed_starved(struct sp_loop *loop);
 void sp_sock_apply_changed(struct sp_loop *loop);
 void sp_sock_deliver_closed(struct sp_loop *loop);
 
+/* The slab that the next read goes to, refs 1 and used 0, and where it belongs; NULL when there is none (not even
+ * a smaller one than asked for). Given back it is the next spare, unless somebody kept a reference. */
+struct sp_slab *sp_spare_take(struct sp_loop *loop, bool large, struct sp_slab ***ret_home);
+void sp_spare_give(struct sp_slab *slab, struct sp_slab **home);
+
 /* Pumps, called by sock.c in place of the owner's callbacks: on_bytes and on_end of pump->from, on_room of
  * pump->to; and when either broke. */
 void sp_pump_readable(struct sp_pump *pump);

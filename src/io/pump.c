@@ -165,12 +165,12 @@ void sp_pump_writable(struct sp_pump *pump)
 static ssize_t take_by_copy(struct sp_pump *pump)
 {
     struct sp_loop *loop = pump->from->loop;
-    struct sp_slab *slab = loop->spare_large ? loop->spare_large : sp_slab_take(&loop->slabs, SP_SLAB_LARGE);
+    struct sp_slab **home;
+    struct sp_slab *slab = sp_spare_take(loop, true, &home);
     if (!slab) {
         sp_sock_starve(pump->from);
         return SP_E_AGAIN;
     }
-    loop->spare_large = NULL;
     ssize_t got = loop->body->recv(pump->from, slab->bytes, slab->cap);
     if (got > 0) {
         slab->used = (uint32_t)got;
@@ -183,12 +183,7 @@ static ssize_t take_by_copy(struct sp_pump *pump)
         pump->held_at = 0;
         deliver(pump);
     }
-    if (slab->refs == 1 && !loop->spare_large) {
-        slab->used = 0;
-        loop->spare_large = slab;
-    } else {
-        sp_slab_unref(slab);
-    }
+    sp_spare_give(slab, home);
     return got;
 }
 

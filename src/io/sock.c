@@ -126,17 +126,10 @@ void sp_sock_read(struct sp_sock *sock, bool on)
 
 /* --- readiness ------------------------------------------------------------------------------------------ */
 
-/* The slab that the next bytes go to, and the place where it belongs when nobody keeps it (NULL: to `into`). */
-static struct sp_slab *slab_for(struct sp_sock *sock, struct sp_slab ***ret_home)
+struct sp_slab *sp_spare_take(struct sp_loop *loop, bool large, struct sp_slab ***ret_home)
 {
-    struct sp_slab *into = sock->into;
-    *ret_home = NULL;
-    if (into && into->cap - into->used >= SP_SOCK_INTO_MIN)
-        return into;
-
-    struct sp_loop *loop = sock->loop;
     struct sp_slab *slab = NULL;
-    if (sock->read_full) {
+    if (large) {
         *ret_home = &loop->spare_large;
         slab = loop->spare_large ? loop->spare_large : sp_slab_take(&loop->slabs, SP_SLAB_LARGE);
     }
@@ -148,7 +141,7 @@ static struct sp_slab *slab_for(struct sp_sock *sock, struct sp_slab ***ret_home
     return slab;
 }
 
-static void give_back(struct sp_slab *slab, struct sp_slab **home)
+void sp_spare_give(struct sp_slab *slab, struct sp_slab **home)
 {
     if (slab->refs == 1 && !*home) {
         slab->used = 0;
@@ -156,6 +149,16 @@ static void give_back(struct sp_slab *slab, struct sp_slab **home)
     } else {
         sp_slab_unref(slab);
     }
+}
+
+/* Where the next bytes go. *ret_home stays NULL when that is the owner's `into`. */
+static struct sp_slab *slab_for(struct sp_sock *sock, struct sp_slab ***ret_home)
+{
+    struct sp_slab *into = sock->into;
+    *ret_home = NULL;
+    if (into && into->cap - into->used >= SP_SOCK_INTO_MIN)
+        return into;
+    return sp_spare_take(sock->loop, sock->read_full, ret_home);
 }
 
 static void readable(struct sp_sock *sock)
@@ -181,7 +184,7 @@ static void readable(struct sp_sock *sock)
         /* `sock` may be gone */
     }
     if (home)
-        give_back(slab, home);
+        sp_spare_give(slab, home);
     if (got == 0)
         sp_sock_ended(sock, SP_E_CLOSED);
     else if (got < 0 && got != SP_E_AGAIN)
