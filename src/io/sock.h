@@ -57,11 +57,11 @@ struct sp_sock {
     int8_t late;              /* an sp_err that the owner is still owed */
     bool reading : 1;
     bool room_wanted : 1;
-    bool ended : 1;           /* on_end was called */
-    bool read_full : 1;       /* the last read filled its slab: the next gets a large one */
-    bool shut : 1;            /* our direction was ended */
-    bool starved : 1;         /* on the loop's list of those */
-    bool over : 1;            /* a HUP was seen that reading alone can explain: not watched until then */
+    bool ended : 1;     /* on_end was called */
+    bool read_full : 1; /* the last read filled its slab: the next gets a large one */
+    bool shut : 1;      /* our direction was ended */
+    bool starved : 1;   /* on the loop's list of those */
+    bool over : 1;      /* a HUP was seen that reading alone can explain: not watched until then */
 };
 
 enum sp_sock_flag {
@@ -69,7 +69,8 @@ enum sp_sock_flag {
 };
 
 /* Adopt an open descriptor (from accept, or handed over). Reading is off until sp_sock_read(sock, true). */
-sp_err sp_sock_open_fd(struct sp_sock *sock, struct sp_loop *loop, const struct sp_sock_ops *ops, int fd) SP_MUST_USE;
+sp_err sp_sock_open_fd(struct sp_sock *sock, struct sp_loop *loop, const struct sp_sock_ops *ops,
+                       int fd) SP_MUST_USE;
 /* `from` may be NULL; its port may be 0. The answer always comes as on_connected, never inside this call,
  * unless the call itself fails (out of descriptors: SP_E_NOFILE), after which there is nothing to close. */
 sp_err sp_sock_connect(struct sp_sock *sock, struct sp_loop *loop, const struct sp_sock_ops *ops,
@@ -111,15 +112,15 @@ struct sp_acceptor {
     bool paused;
     bool is_unix;
     bool shared;
-    uint32_t batch; /* accepts at most for each event; 0 = 64 */
-    uint32_t quota;      /* accepts for the next event: grows while connections come in every turn */
-    uint64_t full_turn;  /* the turn in which the quota was last used up */
+    uint32_t batch;     /* accepts at most for each event; 0 = 64 */
+    uint32_t quota;     /* accepts for the next event: grows while connections come in every turn */
+    uint64_t full_turn; /* the turn in which the quota was last used up */
 };
 
 struct sp_listen_config {
-    sp_addr addr;       /* port 0: the system chooses, see sp_acceptor_local */
-    uint32_t backlog;   /* 0 = 4096 */
-    uint32_t mode;      /* permission bits of a Unix socket; 0 = 0600 */
+    sp_addr addr;     /* port 0: the system chooses, see sp_acceptor_local */
+    uint32_t backlog; /* 0 = 4096 */
+    uint32_t mode;    /* permission bits of a Unix socket; 0 = 0600 */
     bool reuse_port;
     bool transparent;
 };
@@ -130,7 +131,8 @@ sp_err sp_listen_fd(const struct sp_listen_config *config, int *ret_fd) SP_MUST_
 /* `shared`: one descriptor in several loops' epolls, woken one at a time. */
 sp_err sp_acceptor_open(struct sp_acceptor *acceptor, struct sp_loop *loop, int fd, bool shared) SP_MUST_USE;
 /* The same in one step, also in the simulation. */
-sp_err sp_acceptor_listen(struct sp_acceptor *acceptor, struct sp_loop *loop, const struct sp_listen_config *config) SP_MUST_USE;
+sp_err sp_acceptor_listen(struct sp_acceptor *acceptor, struct sp_loop *loop,
+                          const struct sp_listen_config *config) SP_MUST_USE;
 void sp_acceptor_pause(struct sp_acceptor *acceptor, bool on);
 void sp_acceptor_close(struct sp_acceptor *acceptor); /* at once, no callback */
 sp_err sp_acceptor_local(const struct sp_acceptor *acceptor, sp_addr *ret_addr) SP_MUST_USE;

@@ -174,7 +174,8 @@ void sp_conn_settle(struct sp_conn *conn)
     struct sp_slab *slab = conn->in;
     if (!slab || conn->in_len == 0 || conn->in_len * 4 >= slab->cap)
         return;
-    struct sp_slab *small = sp_slab_take_for(sp_loop_slabs(conn->link->loop), conn->in_len + conn->in_len / 2 + 64);
+    struct sp_slab *small = sp_slab_take_for(sp_loop_slabs(conn->link->loop),
+                                             conn->in_len + conn->in_len / 2 + 64);
     if (!small)
         return; /* keeping the big one is the lesser evil */
     if (small->cap >= slab->cap) {
@@ -281,8 +282,8 @@ sp_err sp_conn_open(struct sp_conn *conn, struct sp_link *link, const struct sp_
     return 0;
 }
 
-sp_err sp_conn_connect(struct sp_conn *conn, struct sp_link *link, const struct sp_conn_ops *ops, const sp_addr *to,
-                       const sp_addr *from, uint32_t sock_flags)
+sp_err sp_conn_connect(struct sp_conn *conn, struct sp_link *link, const struct sp_conn_ops *ops,
+                       const sp_addr *to, const sp_addr *from, uint32_t sock_flags)
 {
     conn_reset(conn, link, ops);
     conn->connecting = true;

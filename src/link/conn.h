@@ -43,14 +43,14 @@ struct sp_seg_block; /* conn_impl.h */
 struct sp_link {
     struct sp_loop *loop;
     struct sp_turn turn;
-    struct sp_list flush;   /* conns with something queued, by sp_conn.flush_link */
-    struct sp_list resume;  /* conns to go on decoding, by sp_conn.resume_link */
-    struct sp_list settle;  /* conns that keep a partial message, by sp_conn.settle_link */
-    struct sp_slab *write;  /* what heads are encoded into; shared by all conns of a turn */
+    struct sp_list flush;  /* conns with something queued, by sp_conn.flush_link */
+    struct sp_list resume; /* conns to go on decoding, by sp_conn.resume_link */
+    struct sp_list settle; /* conns that keep a partial message, by sp_conn.settle_link */
+    struct sp_slab *write; /* what heads are encoded into; shared by all conns of a turn */
     struct sp_seg_block *free_blocks;
     uint32_t free_block_count;
-    bool ending;            /* inside the turn-end hook */
-    struct sp_head head;    /* scratch of the decoder, valid during on_event */
+    bool ending;         /* inside the turn-end hook */
+    struct sp_head head; /* scratch of the decoder, valid during on_event */
     struct sp_header headers[SP_HEADERS_MAX];
     sp_cell bytes_in, bytes_out, writes, copied_bytes;
 };
@@ -60,32 +60,35 @@ void sp_link_deinit(struct sp_link *link); /* all conns must be closed */
 /* Free what is kept for speed alone; when the worker goes idle. */
 void sp_link_trim(struct sp_link *link);
 
+/* wide because one connection's input, output and flags are read together on every event; an idle one should
+ * be one object. */
 struct sp_conn {
     struct sp_sock sock;
     const struct sp_conn_ops *ops;
     struct sp_link *link;
     const struct sp_codec *codec; /* NULL = raw bytes */
-    struct sp_slab *in;           /* holds [in_at, in_at + in_len), not used up yet; NULL when there is none */
+    /* holds [in_at, in_at + in_len), not used up yet; NULL when there is none */
+    struct sp_slab *in;
     char *in_at;
     uint32_t in_len;
-    uint32_t out_mark;            /* high mark of queued bytes; half of it is the low one */
+    uint32_t out_mark; /* high mark of queued bytes; half of it is the low one */
     struct sp_seg_block *out_first, *out_last;
     uint64_t out_bytes;
     struct sp_list flush_link, resume_link, settle_link;
-    sp_ns last_ns;                /* when bytes last came or went */
-    sp_ns out_ns;                 /* when bytes last went */
-    uint32_t wait_room : 1;       /* the socket is full: on_room will come */
+    sp_ns last_ns;          /* when bytes last came or went */
+    sp_ns out_ns;           /* when bytes last went */
+    uint32_t wait_room : 1; /* the socket is full: on_room will come */
     uint32_t connecting : 1;
-    uint32_t held : 1;            /* decoding rests: see sp_conn_hold */
-    uint32_t starved : 1;         /* reading rests, because much is waiting undecoded */
-    uint32_t paused : 1;          /* reading rests, asked by the owner */
-    uint32_t decoding : 1;        /* inside the decode loop */
+    uint32_t held : 1;     /* decoding rests: see sp_conn_hold */
+    uint32_t starved : 1;  /* reading rests, because much is waiting undecoded */
+    uint32_t paused : 1;   /* reading rests, asked by the owner */
+    uint32_t decoding : 1; /* inside the decode loop */
     uint32_t broken : 1;
     uint32_t above_mark : 1;
-    uint32_t end_pending : 1;     /* end_err waits until what came before is decoded */
+    uint32_t end_pending : 1; /* end_err waits until what came before is decoded */
     uint32_t end_told : 1;
-    uint32_t fin_queued : 1;      /* shut our direction down behind the last queued byte */
-    uint32_t close_flushed : 1;   /* close behind the last queued byte */
+    uint32_t fin_queued : 1;    /* shut our direction down behind the last queued byte */
+    uint32_t close_flushed : 1; /* close behind the last queued byte */
     uint32_t closed : 1;
     sp_err end_err;
     struct sp_codec_state codec_state;
@@ -95,15 +98,17 @@ enum { SP_CONN_MARK_DEFAULT = 256 * 1024, SP_CONN_IN_MAX = 96 * 1024 };
 
 /* Adopt an accepted descriptor; reading starts. `codec` NULL = raw. On failure the descriptor is still the
  * caller's. */
-sp_err sp_conn_open(struct sp_conn *conn, struct sp_link *link, const struct sp_conn_ops *ops, int fd) SP_MUST_USE;
+sp_err sp_conn_open(struct sp_conn *conn, struct sp_link *link, const struct sp_conn_ops *ops,
+                    int fd) SP_MUST_USE;
 /* Queueing is allowed at once; the bytes leave when it is open. */
-sp_err sp_conn_connect(struct sp_conn *conn, struct sp_link *link, const struct sp_conn_ops *ops, const sp_addr *to,
-                       const sp_addr *from, uint32_t sock_flags) SP_MUST_USE;
+sp_err sp_conn_connect(struct sp_conn *conn, struct sp_link *link, const struct sp_conn_ops *ops,
+                       const sp_addr *to, const sp_addr *from, uint32_t sock_flags) SP_MUST_USE;
 /* From now on bytes are that grammar's; also those that wait undecoded. */
 void sp_conn_speak(struct sp_conn *conn, const struct sp_codec *codec, enum sp_role role,
                    const struct sp_codec_limits *limits);
 
-/* Bytes that somebody else has read from the socket come first; the reference goes along. Before any other. */
+/* Bytes that somebody else has read from the socket come first; the reference goes along. Before any
+ * other. */
 void sp_conn_feed(struct sp_conn *conn, struct sp_view first);
 /* While held nothing is decoded; bytes still come until SP_CONN_IN_MAX wait. Letting go decodes what waits:
  * at once inside an on_event of this conn, else before this turn's flush. */

@@ -16,16 +16,17 @@
  * blocks of its size, so that a peer that reads slowly pins what it owes and no more.
  *
  * Left aside: flushing at once when only one conn is active, because it would lose the merging of pipelined
- * answers; and MSG_ZEROCOPY, which needs an error-queue read for each write and so pays for large ones only. */
+ * answers; and MSG_ZEROCOPY, which needs an error-queue read for each write and so pays for large ones
+ * only. */
 #include <string.h>
 
 #include "base/mem.h"
 #include "link/conn_impl.h"
 
 enum {
-    IOV_MOST = 64,               /* of one writev: 64 * 16 B on the stack; more segments than that are rare */
-    KEEP_BLOCKS = 256,           /* free blocks kept: 64 KiB */
-    RESUME_ROUNDS = 16,          /* how often the resume list is walked in one turn's end */
+    IOV_MOST = 64,      /* of one writev: 64 * 16 B on the stack; more segments than that are rare */
+    KEEP_BLOCKS = 256,  /* free blocks kept: 64 KiB */
+    RESUME_ROUNDS = 16, /* how often the resume list is walked in one turn's end */
 };
 
 sp_err sp_link_init(struct sp_link *link, struct sp_loop *loop)

@@ -15,9 +15,9 @@ enum sp_direction { SP_DIRECTION_NONE, SP_DIRECTION_INBOUND, SP_DIRECTION_OUTBOU
 enum sp_log_format { SP_LOG_TEXT, SP_LOG_JSON };
 
 struct sp_log_spec {
-    sp_str path;              /* /dev/stdout, /dev/stderr or a file */
+    sp_str path; /* /dev/stdout, /dev/stderr or a file */
     enum sp_log_format format;
-    sp_str text;              /* Envoy's operators; TEXT */
+    sp_str text;                       /* Envoy's operators; TEXT */
     const struct sp_log_field *fields; /* JSON: key -> format text, in order */
     uint32_t field_count;
 };
@@ -28,7 +28,8 @@ struct sp_log_field {
 
 enum sp_chain_kind { SP_CHAIN_HTTP, SP_CHAIN_RPC, SP_CHAIN_TCP };
 
-/* HttpConnectionManager, RpcConnectionManager and TcpProxy as the proxy sees them. */
+/* wide because it is a record of configuration: a field for each thing that can be said.
+ * HttpConnectionManager, RpcConnectionManager and TcpProxy as the proxy sees them. */
 struct sp_chain_spec {
     sp_str name;
     enum sp_chain_kind kind;
@@ -39,23 +40,23 @@ struct sp_chain_spec {
     uint32_t match_net_count;
     const struct sp_net *match_sources;
     uint32_t match_source_count;
-    const sp_str *match_protocols;   /* as detected: "http/1.1", "bolt"; application_protocols */
+    const sp_str *match_protocols; /* as detected: "http/1.1", "bolt"; application_protocols */
     uint32_t match_protocol_count;
-    bool match_raw;                  /* transport_protocol: raw_buffer */
+    bool match_raw; /* transport_protocol: raw_buffer */
     /* HTTP, RPC */
-    uint8_t protocol;                /* enum sp_protocol; NONE = by the first bytes */
+    uint8_t protocol; /* enum sp_protocol; NONE = by the first bytes */
     const struct sp_route_table *routes;
-    uint64_t stream_idle_ns;         /* Envoy's default 5 min */
-    uint64_t request_timeout_ns;     /* whole request must have come; 0 = none */
-    uint64_t headers_timeout_ns;     /* a head must be complete; 0 = none */
-    uint64_t idle_ns;                /* connection without a call; Envoy's default 1 h */
-    uint64_t max_connection_ns;      /* 0 = none */
-    uint32_t max_headers_kb;         /* 60 */
-    uint32_t max_headers;            /* 100 */
-    bool use_remote_address;         /* edge: do not believe x-forwarded-for */
+    uint64_t stream_idle_ns;     /* Envoy's default 5 min */
+    uint64_t request_timeout_ns; /* whole request must have come; 0 = none */
+    uint64_t headers_timeout_ns; /* a head must be complete; 0 = none */
+    uint64_t idle_ns;            /* connection without a call; Envoy's default 1 h */
+    uint64_t max_connection_ns;  /* 0 = none */
+    uint32_t max_headers_kb;     /* 60 */
+    uint32_t max_headers;        /* 100 */
+    bool use_remote_address;     /* edge: do not believe x-forwarded-for */
     uint32_t xff_hops;
-    sp_str server_name;              /* "server:" header; empty = none */
-    bool generate_request_id;        /* true */
+    sp_str server_name;       /* "server:" header; empty = none */
+    bool generate_request_id; /* true */
     bool preserve_request_id;
     bool upgrade_websocket, upgrade_connect;
     bool normalize_path, merge_slashes;
@@ -63,8 +64,8 @@ struct sp_chain_spec {
     sp_str cluster;
     const struct sp_weighted *weighted;
     uint32_t weighted_count, weight_total;
-    uint64_t tcp_idle_ns;            /* 1 h */
-    uint32_t connect_attempts;       /* 1 */
+    uint64_t tcp_idle_ns;      /* 1 h */
+    uint32_t connect_attempts; /* 1 */
     const struct sp_log_spec *logs;
     uint32_t log_count;
 };
@@ -78,17 +79,17 @@ struct sp_listener_spec {
     sp_str name;
     sp_addr addr;
     enum sp_direction direction;
-    bool bind;               /* false: only reached through another's original destination */
-    bool use_original_dst;   /* hand a connection to the listener of its original destination */
-    bool read_original_dst;  /* listener filter original_dst */
-    bool transparent;        /* TPROXY */
-    bool proxy_protocol;     /* listener filter proxy_protocol */
+    bool bind;              /* false: only reached through another's original destination */
+    bool use_original_dst;  /* hand a connection to the listener of its original destination */
+    bool read_original_dst; /* listener filter original_dst */
+    bool transparent;       /* TPROXY */
+    bool proxy_protocol;    /* listener filter proxy_protocol */
     bool proxy_protocol_optional;
-    bool detect;             /* some chain needs the first bytes */
-    uint64_t detect_ns;      /* listener_filters_timeout: then it is TCP (server-first protocols) */
+    bool detect;        /* some chain needs the first bytes */
+    uint64_t detect_ns; /* listener_filters_timeout: then it is TCP (server-first protocols) */
     uint32_t backlog;
-    uint32_t buffer_bytes;   /* per connection; 0 = 1 MiB */
-    uint32_t max_connections;/* 0 = process cap only */
+    uint32_t buffer_bytes;    /* per connection; 0 = 1 MiB */
+    uint32_t max_connections; /* 0 = process cap only */
     uint32_t unix_mode;
     const struct sp_chain_spec *chains; /* default chain last */
     uint32_t chain_count;

@@ -39,7 +39,8 @@ struct sp_resource *sp_resource_new(enum sp_resource_kind kind, sp_str name);
 void sp_resource_ref(struct sp_resource *resource);
 void sp_resource_unref(struct sp_resource *resource);
 
-struct sp_snapshot *sp_snapshot_new(const struct sp_snapshot *from); /* shares `from`'s resources; NULL = empty */
+/* shares `from`'s resources; NULL = empty */
+struct sp_snapshot *sp_snapshot_new(const struct sp_snapshot *from);
 /* Takes a reference of its own. SP_E_EXISTS is never: a resource of that name is replaced. */
 sp_err sp_snapshot_put(struct sp_snapshot *snapshot, struct sp_resource *resource) SP_MUST_USE;
 void sp_snapshot_remove(struct sp_snapshot *snapshot, enum sp_resource_kind kind, sp_str name);

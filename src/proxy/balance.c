@@ -1,14 +1,16 @@
 /* balance: which endpoint gets the next call.
  *
- * round robin     in order; with weights the smooth form (each pick adds its weight to every endpoint and takes
+ * round robin     in order; with weights the smooth form (each pick adds its weight to every endpoint and
+ * takes
  *                 the total off the winner), so 5:1:1 gives a a b a c a a and never aaaaabc
  * least request   of N drawn at random the one with the fewest calls under way, weighted by weight/(active+1)
  * random          by weight
- * ring hash       a ring of points, xxHash64 of "address_i"; a call goes to the first point at or after its hash
+ * ring hash       a ring of points, xxHash64 of "address_i"; a call goes to the first point at or after its
+ * hash
  *
  * The usable set is made when the set or health changes: the healthy endpoints of the best priority that has
- * any. Picking never allocates. A call that is tried again passes over the endpoints it has tried, while there
- * is another: a bounded number of redraws first, a walk over the set at last.
+ * any. Picking never allocates. A call that is tried again passes over the endpoints it has tried, while
+ * there is another: a bounded number of redraws first, a walk over the set at last.
  *
  * One worker's round robin starts at a random place: workers that start together would else send their first
  * calls all to the same endpoint. */
@@ -206,14 +208,10 @@ static struct sp_endpoint *pick_once(struct sp_balance *b, const struct sp_balan
 {
     switch (b->kind) {
     case SP_BALANCE_ROUND_ROBIN:
-    case SP_BALANCE_GIVEN:
-        return pick_round(b);
-    case SP_BALANCE_LEAST_REQUEST:
-        return pick_least(b);
-    case SP_BALANCE_RANDOM:
-        return pick_random(b);
-    case SP_BALANCE_RING_HASH:
-        return pick_ring(b, key->has_hash ? key->hash : sp_rng_next(b->rng), step);
+    case SP_BALANCE_GIVEN: return pick_round(b);
+    case SP_BALANCE_LEAST_REQUEST: return pick_least(b);
+    case SP_BALANCE_RANDOM: return pick_random(b);
+    case SP_BALANCE_RING_HASH: return pick_ring(b, key->has_hash ? key->hash : sp_rng_next(b->rng), step);
     }
     return NULL;
 }

@@ -12,8 +12,8 @@
 struct sp_endpoint;
 
 struct sp_balance_key {
-    uint64_t hash;     /* of the route's hash policy */
-    bool has_hash;     /* without one a hashing policy picks at random */
+    uint64_t hash;                    /* of the route's hash policy */
+    bool has_hash;                    /* without one a hashing policy picks at random */
     struct sp_endpoint *const *avoid; /* endpoints tried before by this call, or NULL */
     uint32_t avoid_count;
 };
@@ -27,11 +27,11 @@ struct sp_balance {
     enum sp_balance_kind kind;
     struct sp_endpoint **endpoints; /* the cluster's; healthy and not, all priorities */
     uint32_t count;
-    uint32_t *usable;     /* indices of healthy endpoints of the best priority that has any */
+    uint32_t *usable; /* indices of healthy endpoints of the best priority that has any */
     uint32_t usable_count;
     bool equal_weights;
-    uint64_t at;          /* round robin, equal weights */
-    int64_t *current;     /* smooth weighted round robin: current weight of usable[i] */
+    uint64_t at;      /* round robin, equal weights */
+    int64_t *current; /* smooth weighted round robin: current weight of usable[i] */
     int64_t weight_total;
     uint32_t choices;
     struct sp_ring_point *ring; /* ring hash; sorted */
@@ -40,7 +40,8 @@ struct sp_balance {
     struct sp_rng *rng;
 };
 
-sp_err sp_balance_init(struct sp_balance *b, const struct sp_cluster_spec *spec, struct sp_rng *rng) SP_MUST_USE;
+sp_err sp_balance_init(struct sp_balance *b, const struct sp_cluster_spec *spec,
+                       struct sp_rng *rng) SP_MUST_USE;
 void sp_balance_deinit(struct sp_balance *b);
 /* The set, weights or health changed; borrowed until the next call. On SP_E_NOMEM the old set stays. */
 sp_err sp_balance_set(struct sp_balance *b, struct sp_endpoint **endpoints, uint32_t count) SP_MUST_USE;

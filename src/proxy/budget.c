@@ -3,12 +3,14 @@
  *     out (atomic) <= limit           worker 0: used 17, spare 3
  *        = sum of used + spare        worker 1: used  5, spare 0
  *
- * A worker takes from its spare without touching shared memory. When that is empty it borrows a batch with one
- * compare-and-swap that never passes the limit; when it holds two spare batches it returns one. With a batch of
+ * A worker takes from its spare without touching shared memory. When that is empty it borrows a batch with
+ * one compare-and-swap that never passes the limit; when it holds two spare batches it returns one. With a
+ * batch of
  * 1 nothing is ever held back, so small limits (where tests and operators count by hand) are exact.
  *
- * Left aside: a plain shared counter, whose cache line every worker would write twice for each call; and fixed
- * shares (limit / workers), which refuse calls while others have room when connections hash unevenly. */
+ * Left aside: a plain shared counter, whose cache line every worker would write twice for each call; and
+ * fixed shares (limit / workers), which refuse calls while others have room when connections hash
+ * unevenly. */
 #include "proxy/budget.h"
 
 #include "base/err.h"
@@ -46,7 +48,8 @@ static uint32_t borrow(struct sp_budget *budget, uint32_t want)
         if (out >= limit)
             return 0;
         uint32_t got = (uint32_t)SP_MIN((uint64_t)want, limit - out);
-        if (__atomic_compare_exchange_n(&budget->out, &out, out + got, true, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        if (__atomic_compare_exchange_n(&budget->out, &out, out + got, true, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
             return got;
     }
 }

@@ -1,11 +1,11 @@
 /* cluster: endpoints of a cluster as one worker sees them, and their lives across changes.
  *
- * A new set is merged into the old: an endpoint whose address stays keeps its lines, its figures and its calls;
- * one that went is `gone`: no new call, idle lines closed, freed when the last line and call have left (users).
- * Nothing learnt at run time lives in the configuration, so a snapshot can be swapped at any turn.
+ * A new set is merged into the old: an endpoint whose address stays keeps its lines, its figures and its
+ * calls; one that went is `gone`: no new call, idle lines closed, freed when the last line and call have left
+ * (users). Nothing learnt at run time lives in the configuration, so a snapshot can be swapped at any turn.
  *
- * ORIGINAL_DST clusters make an endpoint for each destination that a call asks for and drop it when a tick finds
- * it unused; their number has a limit, because a destination is the caller's word.
+ * ORIGINAL_DST clusters make an endpoint for each destination that a call asks for and drop it when a tick
+ * finds it unused; their number has a limit, because a destination is the caller's word.
  *
  * A cluster taken out of the configuration goes the same way: gone, then freed with its last call. */
 #include "proxy/cluster.h"
@@ -20,10 +20,12 @@ enum { DST_ENDPOINTS_MAX = 10000 };
 
 /* ---- endpoints ---- */
 
-static struct sp_endpoint *endpoint_new(struct sp_cluster *cluster, const sp_addr *addr, const struct sp_endpoint_spec *spec)
+static struct sp_endpoint *endpoint_new(struct sp_cluster *cluster, const sp_addr *addr,
+                                        const struct sp_endpoint_spec *spec)
 {
     sp_str hostname = spec ? (spec->hostname.len ? spec->hostname : spec->host) : SP_STR_NULL;
-    sp_str workload = spec ? spec->workload : SP_STR_NULL, space = spec ? spec->workload_namespace : SP_STR_NULL;
+    sp_str workload = spec ? spec->workload : SP_STR_NULL,
+           space = spec ? spec->workload_namespace : SP_STR_NULL;
     size_t path = addr->family == SP_ADDR_UNIX ? strlen(addr->path) + 1 : 0;
     struct sp_endpoint *ep = sp_mem_zalloc(sizeof(*ep));
     char *text = sp_mem_alloc(hostname.len + workload.len + space.len + path + 1);
@@ -115,7 +117,8 @@ static bool is_in(struct sp_endpoint *const *set, uint32_t count, const struct s
     return false;
 }
 
-sp_err sp_cluster_set_endpoints(struct sp_cluster *cluster, const struct sp_endpoint_found *found, uint32_t count)
+sp_err sp_cluster_set_endpoints(struct sp_cluster *cluster, const struct sp_endpoint_found *found,
+                                uint32_t count)
 {
     struct sp_endpoint **set = sp_mem_alloc((count + 1) * sizeof(struct sp_endpoint *));
     uint32_t n = 0;
@@ -169,8 +172,8 @@ static sp_err set_static(struct sp_cluster *cluster)
     return err;
 }
 
-sp_err sp_cluster_new(struct sp_worker *worker, struct sp_resource *resource, struct sp_cluster_shared *shared,
-                      struct sp_cluster **ret_cluster)
+sp_err sp_cluster_new(struct sp_worker *worker, struct sp_resource *resource,
+                      struct sp_cluster_shared *shared, struct sp_cluster **ret_cluster)
 {
     struct sp_cluster *cluster = sp_mem_zalloc(sizeof(*cluster));
     if (!cluster)
@@ -218,7 +221,7 @@ void sp_cluster_free(struct sp_cluster *cluster)
     cluster->users++;
     cluster->gone = true;
     struct sp_endpoint *ep;
-    SP_LIST_EACH (&cluster->all, ep, next, struct sp_endpoint, link)
+    SP_LIST_EACH(&cluster->all, ep, next, struct sp_endpoint, link)
         endpoint_leave(ep);
     sp_cluster_unuse(cluster);
 }
@@ -244,8 +247,9 @@ sp_err sp_cluster_update(struct sp_cluster *cluster, struct sp_resource *resourc
     cluster->spec = resource->cluster;
     sp_resource_ref(resource);
     cluster->resource = resource;
-    err = cluster->spec->kind == SP_CLUSTER_STATIC ? set_static(cluster)
-                                                   : sp_balance_set(&cluster->balance, cluster->set, cluster->set_count);
+    err = cluster->spec->kind == SP_CLUSTER_STATIC
+              ? set_static(cluster)
+              : sp_balance_set(&cluster->balance, cluster->set, cluster->set_count);
     if (err) {
         sp_balance_deinit(&cluster->balance);
         cluster->balance = balance_before;
@@ -287,14 +291,16 @@ static struct sp_endpoint *pick_dst(struct sp_cluster *cluster, const sp_addr *d
     return ep;
 }
 
-struct sp_endpoint *sp_cluster_pick(struct sp_cluster *cluster, const struct sp_balance_key *key, const sp_addr *dst,
-                                    enum sp_why *ret_why)
+struct sp_endpoint *sp_cluster_pick(struct sp_cluster *cluster, const struct sp_balance_key *key,
+                                    const sp_addr *dst, enum sp_why *ret_why)
 {
     if (cluster->spec->kind == SP_CLUSTER_ORIGINAL_DST)
         return pick_dst(cluster, dst, ret_why);
     struct sp_endpoint *ep = sp_balance_pick(&cluster->balance, key);
     if (!ep)
-        *ret_why = cluster->spec->kind == SP_CLUSTER_STRICT_DNS && cluster->set_count == 0 ? SP_WHY_DNS : SP_WHY_NO_HEALTHY;
+        *ret_why = cluster->spec->kind == SP_CLUSTER_STRICT_DNS && cluster->set_count == 0
+                       ? SP_WHY_DNS
+                       : SP_WHY_NO_HEALTHY;
     return ep;
 }
 
@@ -307,10 +313,10 @@ void sp_cluster_tick(struct sp_cluster *cluster)
     if (cluster->by_dst.len == 0)
         return;
     struct sp_endpoint *ep;
-    SP_LIST_EACH (&cluster->all, ep, next, struct sp_endpoint, link) {
+    SP_LIST_EACH(&cluster->all, ep, next, struct sp_endpoint, link) {
         if (!ep->original_dst || ep->gone || ep->users)
             continue;
-        (void)sp_map_remove(&cluster->by_dst, sp_str_of(&ep->addr, offsetof(sp_addr, path)));
+        sp_map_remove(&cluster->by_dst, sp_str_of(&ep->addr, offsetof(sp_addr, path)));
         endpoint_leave(ep);
     }
 }

@@ -1,8 +1,8 @@
 /* finish: how calls end: by the upstream's answer, by one of ours, or cut.
  *
  * Whatever the end, it passes sp_stream_finish once: the call leaves both lines, its figures are added, one
- * report is written, limits get their shares back; only then do the lines go on, because a line that goes on may
- * begin the next call at once, or close and tell the others.
+ * report is written, limits get their shares back; only then do the lines go on, because a line that goes on
+ * may begin the next call at once, or close and tell the others.
  *
  *      nothing of the answer has been sent   -> our own well-formed answer, with the request's id
  *      a part has been sent                  -> the caller's line is cut: the protocol has no other way left
@@ -24,14 +24,16 @@ static void set_why(struct sp_stream *s, enum sp_why why)
 
 /* ---- answers of our own ---- */
 
-bool sp_stream_write_error(struct sp_line *line, const struct sp_head *request, enum sp_why why, uint32_t status, bool last)
+bool sp_stream_write_error(struct sp_line *line, const struct sp_head *request, enum sp_why why,
+                           uint32_t status, bool last)
 {
     if (line->sending)
         return false; /* inside somebody's frame */
     const struct sp_why_row *row = sp_why_row(why);
     bool named = line->worker->process->settings->reason_header;
     char *out = sp_conn_reserve(&line->conn, ERROR_ROOM);
-    ssize_t n = out ? line->conn.codec->encode_error(request, status, named ? sp_str_c(row->code) : SP_STR_NULL,
+    ssize_t n = out ? line->conn.codec->encode_error(request, status,
+                                                     named ? sp_str_c(row->code) : SP_STR_NULL,
                                                      sp_str_c(row->text), last, out, ERROR_ROOM)
                     : SP_E_NOMEM;
     if (n < 0)
@@ -45,8 +47,8 @@ static bool hold_error(struct sp_stream *s, enum sp_why why)
 {
     const struct sp_why_row *row = sp_why_row(why);
     struct sp_slab *slab = sp_slab_take(sp_loop_slabs(s->worker->loop), SP_SLAB_SMALL);
-    ssize_t n = slab ? s->codec->encode_error(&s->request, row->status, sp_str_c(row->code), sp_str_c(row->text), false,
-                                              slab->bytes, slab->cap)
+    ssize_t n = slab ? s->codec->encode_error(&s->request, row->status, sp_str_c(row->code),
+                                              sp_str_c(row->text), false, slab->bytes, slab->cap)
                      : SP_E_NOMEM;
     bool ok = n > 0 && sp_forward_hold(s, slab, sp_str_of(slab->bytes, (size_t)n));
     if (ok)
@@ -63,10 +65,11 @@ static struct sp_line *leave_callee(struct sp_stream *s, bool *ret_reusable)
     if (!line)
         return NULL;
     bool half_sent = s->head_sent && !s->request_sent;
-    *ret_reusable = s->codec->multiplexed ? !half_sent : s->answer_done && s->request_sent && !s->tunnel && !s->own_answer;
+    *ret_reusable = s->codec->multiplexed ? !half_sent
+                                          : s->answer_done && s->request_sent && !s->tunnel && !s->own_answer;
     sp_list_remove(&s->out_link);
     if (s->callee_id)
-        (void)sp_idmap_remove(&line->ids, s->callee_id);
+        sp_idmap_remove(&line->ids, s->callee_id);
     if (line->receiving == s)
         line->receiving = NULL;
     if (line->sending == s)
@@ -121,7 +124,8 @@ void sp_stream_refuse(struct sp_stream *s, enum sp_why why)
         return;
     }
     s->caller_last |= !s->codec->multiplexed && (!s->request_done || caller->last || s->worker->draining);
-    s->answer_done = s->own_answer = sp_stream_write_error(caller, &s->request, why, row->status, s->caller_last);
+    s->answer_done = s->own_answer = sp_stream_write_error(caller, &s->request, why, row->status,
+                                                           s->caller_last);
     s->answer_started = true;
     sp_stream_finish(s);
 }
@@ -129,8 +133,11 @@ void sp_stream_refuse(struct sp_stream *s, enum sp_why why)
 /* A response head built here, with the route's edits. */
 static sp_err direct_head(struct sp_stream *s, struct sp_head *head, uint32_t status, sp_str body)
 {
-    *head = (struct sp_head){ .kind = SP_MSG_RESPONSE, .protocol = SP_PROTO_HTTP1, .status = status,
-                              .body_bytes = (int64_t)body.len, .proto_ver = 1 };
+    *head = (struct sp_head){ .kind = SP_MSG_RESPONSE,
+                              .protocol = SP_PROTO_HTTP1,
+                              .status = status,
+                              .body_bytes = (int64_t)body.len,
+                              .proto_ver = 1 };
     if (sp_str_eq(s->request.method, SP_STR("HEAD")))
         head->flags |= SP_HEAD_NO_BODY;
     s->caller_last = !s->request_done || s->caller->last || s->worker->draining;
@@ -184,15 +191,17 @@ void sp_stream_answer_self(struct sp_stream *s)
  * trusted to find a reader. */
 void sp_stream_broken(struct sp_line *line, struct sp_event *ev)
 {
-    enum sp_why why = ev->status == 431 ? SP_WHY_HEAD_TOO_LARGE
-                      : ev->status == 414 ? SP_WHY_URI_TOO_LONG
-                      : ev->status == 413 ? SP_WHY_BODY_TOO_LARGE
-                      : ev->status == 501 ? SP_WHY_UNSUPPORTED
-                      : ev->status == 505 ? SP_WHY_HTTP_VERSION
-                      : ev->status == 408 ? SP_WHY_HEADERS_TIMEOUT
+    enum sp_why why = ev->status == 431               ? SP_WHY_HEAD_TOO_LARGE
+                      : ev->status == 414             ? SP_WHY_URI_TOO_LONG
+                      : ev->status == 413             ? SP_WHY_BODY_TOO_LARGE
+                      : ev->status == 501             ? SP_WHY_UNSUPPORTED
+                      : ev->status == 505             ? SP_WHY_HTTP_VERSION
+                      : ev->status == 408             ? SP_WHY_HEADERS_TIMEOUT
                       : line->conn.codec->multiplexed ? SP_WHY_BAD_FRAME
                                                       : SP_WHY_BAD_REQUEST;
-    struct sp_stream *current = line->conn.codec->multiplexed ? NULL : SP_LIST_FIRST(&line->calls_in, struct sp_stream, in_link);
+    struct sp_stream *current = line->conn.codec->multiplexed
+                                    ? NULL
+                                    : SP_LIST_FIRST(&line->calls_in, struct sp_stream, in_link);
     if (current) { /* its body is broken */
         current->failure = ev->why;
         line->last = true;
@@ -207,7 +216,7 @@ void sp_stream_broken(struct sp_line *line, struct sp_event *ev)
     if (line->conn.codec->multiplexed && request == &unknown)
         request = NULL; /* no id to answer to */
     if (request)
-        (void)sp_stream_write_error(line, request, why, ev->status ? ev->status : 400, true);
+        sp_stream_write_error(line, request, why, ev->status ? ev->status : 400, true);
     sp_report_broken(line, why, ev);
     sp_line_linger(line, why);
 }

@@ -1,13 +1,13 @@
 /* forward: the bytes of a call, from line to line. Nothing is decided here.
  *
  * HTTP/1.1. The head is written anew (connection headers stay behind, edits go in); body pieces pass as views
- * of the slabs they were read into, wrapped in chunks where the length is not known ahead. One call a line, so
- * nobody can cut in.
+ * of the slabs they were read into, wrapped in chunks where the length is not known ahead. One call a line,
+ * so nobody can cut in.
  *
  * Multiplexed protocols. A frame whose head was not edited passes as its own bytes: id and time patched where
- * they lie, one view for head and body. Frames must not mix: while one is partly queued on a line (sending), a
- * frame of another call waits in its stream's held pieces, on the line's `behind` list. A checksum that must
- * follow the patch is fixed by XOR as its bytes pass.
+ * they lie, one view for head and body. Frames must not mix: while one is partly queued on a line (sending),
+ * a frame of another call waits in its stream's held pieces, on the line's `behind` list. A checksum that
+ * must follow the patch is fixed by XOR as its bytes pass.
  *
  *     caller ──request──> [held while there is no line] ──> callee
  *     caller <──answer── [held while another frame is being sent] <── callee
@@ -50,7 +50,8 @@ void sp_forward_drop_held(struct sp_stream *s)
 
 static size_t head_room(const struct sp_head *head)
 {
-    size_t room = HEAD_ROOM_EXTRA + head->service.len + head->method.len + head->path.len + head->class_name.len;
+    size_t room = HEAD_ROOM_EXTRA + head->service.len + head->method.len + head->path.len +
+                  head->class_name.len;
     for (uint32_t i = 0; i < head->header_count; i++)
         room += head->headers[i].name_len + head->headers[i].value_len + 8u;
     return room;
@@ -108,7 +109,8 @@ static int32_t time_left(const struct sp_stream *s)
     uint64_t spent_ms = (sp_loop_now(s->worker->loop) - s->started_ns) / SP_NS_PER_MS;
     int64_t left = (int64_t)s->request.timeout_ms - (int64_t)spent_ms;
     if (s->deadline_ns) {
-        int64_t ours = (int64_t)((s->deadline_ns - SP_MIN(s->deadline_ns, sp_loop_now(s->worker->loop))) / SP_NS_PER_MS);
+        int64_t ours = (int64_t)((s->deadline_ns - SP_MIN(s->deadline_ns, sp_loop_now(s->worker->loop))) /
+                                 SP_NS_PER_MS);
         left = SP_MIN(left, SP_MAX(ours, 1));
     }
     return left == s->request.timeout_ms ? 0 : (int32_t)SP_MAX(left, 1);
@@ -424,7 +426,7 @@ void sp_stream_answer_more(struct sp_stream *s, struct sp_event *ev, struct sp_s
 void sp_stream_go_on(struct sp_stream *s, struct sp_line *line)
 {
     if (line == s->callee && !s->answer_started) { /* a backward request */
-        (void)sp_forward_request(s);
+        sp_forward_request(s);
         return;
     }
     for (struct sp_held *held = s->held_first; held; held = held->next)

@@ -3,11 +3,11 @@
  *   PROXY header (if the listener reads one) ──> original destination ──> listener of that destination (if
  *   asked) ──> chains that still match ──> first bytes (if some of them depend on what is spoken) ──> chain
  *
- * An intake owns the socket while it looks. Most connections need no look at all: a listener with one chain of a
- * known protocol hands over at once, without a read. Where bytes decide, reading starts and wire/detect says
- * what they are; a protocol in which the server speaks first sends none, so after the listener's time (detect_ns)
- * the connection is taken as raw TCP. A relay to such a server needs the chain for raw bytes; where there is
- * none the connection is cut with NOT_DETECTED, in words that say what is missing.
+ * An intake owns the socket while it looks. Most connections need no look at all: a listener with one chain
+ * of a known protocol hands over at once, without a read. Where bytes decide, reading starts and wire/detect
+ * says what they are; a protocol in which the server speaks first sends none, so after the listener's time
+ * (detect_ns) the connection is taken as raw TCP. A relay to such a server needs the chain for raw bytes;
+ * where there is none the connection is cut with NOT_DETECTED, in words that say what is missing.
  *
  * The choice among chains is Envoy's, field by field: destination port, destination address (longest prefix),
  * transport, application protocol, source address; then the default chain. */
@@ -67,7 +67,8 @@ static bool speaks(const struct sp_chain_spec *spec, enum sp_protocol protocol)
 }
 
 /* Envoy's order of conditions as one number: more specific is larger; -1 = does not match. */
-static int64_t score(const struct sp_chain_spec *spec, const struct sp_origin *origin, enum sp_protocol protocol, bool known)
+static int64_t score(const struct sp_chain_spec *spec, const struct sp_origin *origin,
+                     enum sp_protocol protocol, bool known)
 {
     const sp_addr *dst = origin->dst.family ? &origin->dst : &origin->local;
     int64_t port = spec->match_port == 0 ? 0 : spec->match_port == dst->port ? 1 : -1;
@@ -81,7 +82,8 @@ static int64_t score(const struct sp_chain_spec *spec, const struct sp_origin *o
 }
 
 /* *ret_depends: the answer may change when the protocol is known. */
-static struct sp_chain *choose(const struct sp_intake *in, enum sp_protocol protocol, bool known, bool *ret_depends)
+static struct sp_chain *choose(const struct sp_intake *in, enum sp_protocol protocol, bool known,
+                               bool *ret_depends)
 {
     const struct sp_listener *listener = in->listener;
     struct sp_chain *best = NULL;
@@ -107,7 +109,8 @@ static struct sp_chain *choose(const struct sp_intake *in, enum sp_protocol prot
 
 /* ---- hand over ---- */
 
-static const struct sp_codec *codec_for(const struct sp_intake *in, const struct sp_chain *chain, enum sp_protocol protocol)
+static const struct sp_codec *codec_for(const struct sp_intake *in, const struct sp_chain *chain,
+                                        enum sp_protocol protocol)
 {
     enum sp_protocol p = chain->spec->protocol ? chain->spec->protocol : protocol;
     if (p == SP_PROTO_BOLT && protocol == SP_PROTO_BOLT2)
@@ -162,7 +165,8 @@ static void look(struct sp_intake *in, bool late)
     enum sp_protocol protocol = SP_PROTO_NONE;
     bool bolt = chain && chain->spec->protocol == SP_PROTO_BOLT;
     if (depends || bolt) {
-        protocol = in->conn.in_len ? sp_detect(sp_str_of(in->conn.in_at, in->conn.in_len), NULL) : SP_PROTO_NONE;
+        protocol = in->conn.in_len ? sp_detect(sp_str_of(in->conn.in_at, in->conn.in_len), NULL)
+                                   : SP_PROTO_NONE;
         if (protocol == SP_PROTO_NONE && !late)
             return;
         if (protocol == SP_PROTO_NONE)
@@ -214,7 +218,7 @@ static void find_listener(struct sp_intake *in)
     if (!home->spec->use_original_dst || !in->origin.dst.family)
         return;
     struct sp_listener *by_port = NULL;
-    SP_LIST_EACH (&home->worker->listeners, at, next, struct sp_listener, link) {
+    SP_LIST_EACH(&home->worker->listeners, at, next, struct sp_listener, link) {
         if (at == home || at->spec->addr.port != in->origin.dst.port)
             continue;
         static const uint8_t any[16];
@@ -297,8 +301,9 @@ static void on_broken(struct sp_conn *conn, struct sp_event *ev)
     SP_ASSERT(!conn);
 }
 
-static const struct sp_conn_ops conn_ops = { .on_event = on_event, .on_broken = on_broken, .on_end = on_end,
-                                             .on_part = on_part, .on_closed = on_closed };
+static const struct sp_conn_ops conn_ops = {
+    .on_event = on_event, .on_broken = on_broken, .on_end = on_end, .on_part = on_part, .on_closed = on_closed
+};
 
 void sp_intake_start(struct sp_listener *listener, int fd, const sp_addr *peer)
 {
@@ -320,12 +325,15 @@ void sp_intake_start(struct sp_listener *listener, int fd, const sp_addr *peer)
     sp_conn_hold(&in->conn, true); /* bytes gather; on_part says when some have come */
     sp_list_push(&worker->intakes, &in->link);
     const struct sp_listener_spec *spec = listener->spec;
-    if (spec->addr.family != SP_ADDR_UNIX && (spec->read_original_dst || spec->use_original_dst || spec->transparent))
+    if (spec->addr.family != SP_ADDR_UNIX &&
+        (spec->read_original_dst || spec->use_original_dst || spec->transparent))
         SP_IGNORE(sp_sock_original_dst(&in->conn.sock, &in->origin.dst)); /* none: it was called directly */
     if (spec->addr.family != SP_ADDR_UNIX)
         SP_IGNORE(sp_sock_local(&in->conn.sock, &in->origin.local)); /* the bound address stands in */
     find_listener(in);
-    sp_ns wait = spec->proxy_protocol ? PROXY_HEADER_NS : spec->detect_ns ? spec->detect_ns : DETECT_NS_DEFAULT;
+    sp_ns wait = spec->proxy_protocol ? PROXY_HEADER_NS
+                 : spec->detect_ns    ? spec->detect_ns
+                                      : DETECT_NS_DEFAULT;
     sp_timer_set(worker->loop, &in->timer, wait);
     go_on(in, false);
 }
@@ -333,6 +341,6 @@ void sp_intake_start(struct sp_listener *listener, int fd, const sp_addr *peer)
 void sp_intake_cut_all(struct sp_worker *worker)
 {
     struct sp_intake *in;
-    SP_LIST_EACH (&worker->intakes, in, next, struct sp_intake, link)
+    SP_LIST_EACH(&worker->intakes, in, next, struct sp_intake, link)
         cut(in, SP_WHY_DRAINING);
 }

@@ -149,18 +149,10 @@ static void on_head(struct sp_line *line, struct sp_event *ev, struct sp_slab *s
         sp_stream_request(line, ev, slab);
         return;
     case SP_MSG_RESPONSE:
-    case SP_MSG_INTERIM:
-        on_answer_head(line, ev, slab);
-        return;
-    case SP_MSG_HEARTBEAT:
-        on_heartbeat(line, ev->head);
-        return;
-    case SP_MSG_HEARTBEAT_ACK:
-        on_heartbeat_ack(line, ev->head);
-        return;
-    case SP_MSG_GOAWAY:
-        sp_line_drain(line);
-        return;
+    case SP_MSG_INTERIM: on_answer_head(line, ev, slab); return;
+    case SP_MSG_HEARTBEAT: on_heartbeat(line, ev->head); return;
+    case SP_MSG_HEARTBEAT_ACK: on_heartbeat_ack(line, ev->head); return;
+    case SP_MSG_GOAWAY: sp_line_drain(line); return;
     }
 }
 
@@ -196,7 +188,7 @@ static void on_conn_broken(struct sp_conn *conn, struct sp_event *ev)
     }
     sp_cell_add(&line->endpoint->cluster->cells.cx_protocol_error, 1);
     struct sp_stream *at;
-    SP_LIST_EACH (&line->calls_out, at, next, struct sp_stream, out_link)
+    SP_LIST_EACH(&line->calls_out, at, next, struct sp_stream, out_link)
         at->failure = ev->why;
     sp_line_close(line, SP_WHY_UPSTREAM_PROTOCOL, true);
 }
@@ -218,7 +210,8 @@ static void on_conn_end(struct sp_conn *conn, sp_err err, bool mid_message)
     }
     if (line->chain) {
         /* A client may end its direction and still wait for its answers (RFC 9112 9.6). */
-        bool waits = err == SP_E_CLOSED && !mid_message && !line->receiving && !sp_list_is_empty(&line->calls_in);
+        bool waits = err == SP_E_CLOSED && !mid_message && !line->receiving &&
+                     !sp_list_is_empty(&line->calls_in);
         if (waits) {
             line->last = true;
             return;
@@ -227,7 +220,8 @@ static void on_conn_end(struct sp_conn *conn, sp_err err, bool mid_message)
         sp_line_close(line, err == SP_E_NOMEM ? SP_WHY_MEMORY : SP_WHY_CLIENT_GONE, err != SP_E_CLOSED);
         return;
     }
-    sp_line_close(line, err == SP_E_CLOSED ? SP_WHY_UPSTREAM_CLOSED : SP_WHY_UPSTREAM_RESET, err != SP_E_CLOSED);
+    sp_line_close(line, err == SP_E_CLOSED ? SP_WHY_UPSTREAM_CLOSED : SP_WHY_UPSTREAM_RESET,
+                  err != SP_E_CLOSED);
 }
 
 static void wake_waiters(struct sp_line *line)
@@ -302,8 +296,8 @@ static const struct sp_conn_ops conn_ops = {
 
 /* ---- begin ---- */
 
-void sp_line_accept(struct sp_chain *chain, int fd, const struct sp_origin *origin, const struct sp_codec *codec,
-                    struct sp_view first)
+void sp_line_accept(struct sp_chain *chain, int fd, const struct sp_origin *origin,
+                    const struct sp_codec *codec, struct sp_view first)
 {
     struct sp_worker *worker = chain->listener->worker;
     struct sp_line *line = line_take(worker);
@@ -317,7 +311,7 @@ void sp_line_accept(struct sp_chain *chain, int fd, const struct sp_origin *orig
     if (sp_conn_open(&line->conn, &worker->link, &conn_ops, fd))
         goto fail_open;
     line->conn.out_mark = chain->listener->spec->buffer_bytes ? chain->listener->spec->buffer_bytes / 4
-                                                                : SP_CONN_MARK_DEFAULT;
+                                                              : SP_CONN_MARK_DEFAULT;
     chain->users++;
     sp_list_push(&worker->lines, &line->link);
     sp_cell_add(&chain->cells.cx_total, 1);
@@ -567,7 +561,8 @@ static sp_ns age_ns(const struct sp_line *line)
 {
     if (line->last)
         return 0;
-    return line->chain ? line->chain->spec->max_connection_ns : line->endpoint->cluster->spec->max_connection_ns;
+    return line->chain ? line->chain->spec->max_connection_ns
+                       : line->endpoint->cluster->spec->max_connection_ns;
 }
 
 /* When to say that we are alive, or to miss the answer; 0 where the protocol does not. */
@@ -651,7 +646,8 @@ static void look_at_times(struct sp_line *line, sp_ns now)
     sp_ns heartbeat = heartbeat_due(line), stall = stall_due(line);
     if (line->part_ns && now >= line->part_ns + headers_ns(line)) {
         sp_cell_add(&line->chain->cells.rq_header_timeout, 1);
-        struct sp_event ev = { .status = 408, .why = "the request's head did not end in time",
+        struct sp_event ev = { .status = 408,
+                               .why = "the request's head did not end in time",
                                .head = &line->worker->link.head };
         sp_stream_broken(line, &ev);
     } else if (stall && now >= stall) {

@@ -16,41 +16,45 @@
 struct sp_stream;
 struct sp_endpoint;
 
+/* wide because it is one connection's whole life; what can stand alone (conn, ids, origin) is a struct of its
+ * own. */
 struct sp_line {
     struct sp_conn conn;
     struct sp_worker *worker;
     struct sp_chain *chain;       /* downstream: where it came in; NULL upstream */
     struct sp_endpoint *endpoint; /* upstream: where it leads; NULL downstream */
     struct sp_list link;          /* downstream: on worker->lines; upstream: on bound->binds */
-    struct sp_list binds;         /* downstream: of sp_line.link: upstream lines that only we have called on */
-    struct sp_list pool_link;     /* upstream: on endpoint's idle, busy or connecting */
-    struct sp_list calls_in;      /* of sp_stream.in_link: whose request came here */
-    struct sp_list calls_out;     /* of sp_stream.out_link: whose request went out here */
-    struct sp_list wait_link;     /* paused: on the list of who waits for `waits_for` */
-    struct sp_list waiters;       /* of sp_line.wait_link: paused because we are full */
-    struct sp_idmap ids;          /* multiplexed: our id -> stream */
-    struct sp_stream *sending;    /* multiplexed: whose frame is partly queued; no other may cut in */
-    struct sp_list behind;        /* of sp_stream.behind_link: whole frames that wait for it to end */
-    struct sp_stream *receiving;  /* whose message's body is coming now */
-    struct sp_timer timer;        /* idle, head deadline, connect, heartbeat: the next that is due */
-    struct sp_origin *origin;     /* downstream; heap, shared by nobody */
+    /* downstream: of sp_line.link: upstream lines that only we have called on */
+    struct sp_list binds;
+    struct sp_list pool_link;    /* upstream: on endpoint's idle, busy or connecting */
+    struct sp_list calls_in;     /* of sp_stream.in_link: whose request came here */
+    struct sp_list calls_out;    /* of sp_stream.out_link: whose request went out here */
+    struct sp_list wait_link;    /* paused: on the list of who waits for `waits_for` */
+    struct sp_list waiters;      /* of sp_line.wait_link: paused because we are full */
+    struct sp_idmap ids;         /* multiplexed: our id -> stream */
+    struct sp_stream *sending;   /* multiplexed: whose frame is partly queued; no other may cut in */
+    struct sp_list behind;       /* of sp_stream.behind_link: whole frames that wait for it to end */
+    struct sp_stream *receiving; /* whose message's body is coming now */
+    struct sp_timer timer;       /* idle, head deadline, connect, heartbeat: the next that is due */
+    struct sp_origin *origin;    /* downstream; heap, shared by nobody */
     sp_ns opened_ns;
-    sp_ns part_ns;                /* since when an incomplete head waits; 0 = none does */
-    sp_ns full_ns;                /* since when somebody waits for us to drain; 0 = nobody does */
-    sp_ns heartbeat_ns;           /* when the heartbeat left */
+    sp_ns part_ns;      /* since when an incomplete head waits; 0 = none does */
+    sp_ns full_ns;      /* since when somebody waits for us to drain; 0 = nobody does */
+    sp_ns heartbeat_ns; /* when the heartbeat left */
     uint32_t next_id;
-    uint32_t calls;               /* ever */
-    uint32_t heartbeat_id;        /* sent and not answered; 0 = none */
+    uint32_t calls;        /* ever */
+    uint32_t heartbeat_id; /* sent and not answered; 0 = none */
     uint8_t heartbeats_lost;
-    uint8_t state;                /* enum sp_line_state */
-    bool receiving_answer;        /* `receiving`: its answer, not its request */
-    bool exclusive;               /* upstream: lent to one call alone */
-    bool last;                    /* no further call: close when the current ones are done */
-    bool tunnel;                  /* h1 after upgrade or CONNECT */
-    uint16_t why;                 /* enum sp_why, of its end */
-    struct sp_line *bound;        /* upstream: the only downstream line that called through it, or NULL */
-    bool shared;                  /* upstream: more than one has */
-    }; /* over 30 fields: one connection's whole life; the parts (conn, ids, origin) are structs of their own */
+    uint8_t state;         /* enum sp_line_state */
+    bool receiving_answer; /* `receiving`: its answer, not its request */
+    bool exclusive;        /* upstream: lent to one call alone */
+    bool last;             /* no further call: close when the current ones are done */
+    bool tunnel;           /* h1 after upgrade or CONNECT */
+    uint16_t why;          /* enum sp_why, of its end */
+    struct sp_line *bound; /* upstream: the only downstream line that called through it, or NULL */
+    bool shared;           /* upstream: more than one has */
+    /* over 30 fields: one connection's whole life; the parts (conn, ids, origin) are structs of their own */
+};
 
 /* Frames up to this size are forwarded when they are whole; larger ones flow. */
 enum { SP_LINE_WHOLE_BYTES = 64 * 1024 };
@@ -59,10 +63,11 @@ enum sp_line_state { SP_LINE_CONNECTING, SP_LINE_OPEN, SP_LINE_CLOSING };
 
 /* Downstream. `fd` is taken over (closed on failure); `first` are bytes that the intake has read, their
  * reference goes along; `codec` is known. */
-void sp_line_accept(struct sp_chain *chain, int fd, const struct sp_origin *origin, const struct sp_codec *codec,
-                    struct sp_view first);
+void sp_line_accept(struct sp_chain *chain, int fd, const struct sp_origin *origin,
+                    const struct sp_codec *codec, struct sp_view first);
 /* Upstream, from pool.c: a connect under way. Fails with SP_E_NOFILE, SP_E_NOMEM, SP_E_IO. */
-sp_err sp_line_connect(struct sp_endpoint *endpoint, const struct sp_codec *codec, struct sp_line **ret_line) SP_MUST_USE;
+sp_err sp_line_connect(struct sp_endpoint *endpoint, const struct sp_codec *codec,
+                       struct sp_line **ret_line) SP_MUST_USE;
 
 /* A call has ended on this side (it is off the lists): the line takes the next, goes back to its pool, or
  * closes. `reusable`: nothing of the call's messages is still to come or to go. */
@@ -89,11 +94,12 @@ void sp_line_drain(struct sp_line *line); /* no new calls: say so where the prot
 sp_err sp_pool_take(struct sp_stream *stream, enum sp_why *ret_why) SP_MUST_USE;
 /* The stream waits no more. */
 void sp_pool_forget(struct sp_stream *stream);
-void sp_pool_line_open(struct sp_line *line);                 /* connected */
+void sp_pool_line_open(struct sp_line *line);                                /* connected */
 void sp_pool_line_failed(struct sp_line *line, enum sp_why why, sp_err err); /* never opened */
-void sp_pool_line_free(struct sp_line *line);                 /* a call left it: idle again, or next pending */
-void sp_pool_line_gone(struct sp_line *line);                 /* no further call: off all lists */
-void sp_pool_line_closed(struct sp_endpoint *endpoint);       /* its socket is gone: another may be opened */
+/* a call left it: idle again, or next pending */
+void sp_pool_line_free(struct sp_line *line);
+void sp_pool_line_gone(struct sp_line *line);           /* no further call: off all lists */
+void sp_pool_line_closed(struct sp_endpoint *endpoint); /* its socket is gone: another may be opened */
 void sp_pool_close_idle(struct sp_endpoint *endpoint);
 
 #endif

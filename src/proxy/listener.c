@@ -1,14 +1,16 @@
 /* listener: where connections come in, and how many may.
  *
- *   acceptor ── on_accept ──> caps ──> intake (PROXY header? original destination? first bytes?) ──> line | relay
+ *   acceptor ── on_accept ──> caps ──> intake (PROXY header? original destination? first bytes?) ──> line |
+ * relay
  *
  * Caps, in this order: the listener's own, then the process's budget. At the process's cap accepting rests
  * instead of accepting and cutting: the kernel's queue holds callers a moment, and admin, which has its own
  * socket, stays reachable. When descriptors run out the acceptor pauses itself; both go on with the next
  * connection that ends, or the next tick.
  *
- * Each chain has its figures and its decoder's limits. A changed listener gets new chains; old ones are `gone`
- * and live until their last connection has left, so that a configuration can change under live traffic. */
+ * Each chain has its figures and its decoder's limits. A changed listener gets new chains; old ones are
+ * `gone` and live until their last connection has left, so that a configuration can change under live
+ * traffic. */
 #include "proxy/listener.h"
 
 #include <string.h>
@@ -173,8 +175,11 @@ static sp_err start_accepting(struct sp_listener *listener, int fd, bool shared_
     listener->acceptor.on_full = on_full;
     if (!spec->bind)
         return 0;
-    struct sp_listen_config config = { .addr = spec->addr, .backlog = spec->backlog, .mode = spec->unix_mode,
-                                       .reuse_port = spec->addr.family != SP_ADDR_UNIX, .transparent = spec->transparent };
+    struct sp_listen_config config = { .addr = spec->addr,
+                                       .backlog = spec->backlog,
+                                       .mode = spec->unix_mode,
+                                       .reuse_port = spec->addr.family != SP_ADDR_UNIX,
+                                       .transparent = spec->transparent };
     sp_err err = fd >= 0 ? sp_acceptor_open(&listener->acceptor, listener->worker->loop, fd, shared_fd)
                          : sp_acceptor_listen(&listener->acceptor, listener->worker->loop, &config);
     if (err)

@@ -11,11 +11,12 @@
 
 struct sp_worker;
 
-/* A chain of a listener with its figures. Connections point here; `users` keeps it when the listener changes. */
+/* A chain of a listener with its figures. Connections point here; `users` keeps it when the listener
+ * changes. */
 struct sp_chain {
     struct sp_listener *listener;
     const struct sp_chain_spec *spec;
-    struct sp_resource *resource;  /* a reference: where spec lives */
+    struct sp_resource *resource; /* a reference: where spec lives */
     struct sp_codec_limits limits;
     struct sp_chain_cells cells;
     struct sp_hist rq_time_ns;
@@ -25,17 +26,17 @@ struct sp_chain {
 
 struct sp_listener {
     struct sp_worker *worker;
-    struct sp_list link;           /* on worker->listeners */
+    struct sp_list link; /* on worker->listeners */
     struct sp_resource *resource;
     const struct sp_listener_spec *spec;
     struct sp_acceptor acceptor;
     bool accepting;
-    bool resting;                  /* at a cap: see listener.c */
+    bool resting; /* at a cap: see listener.c */
     sp_addr bound;
     struct sp_chain **chains;
     uint32_t chain_count;
     struct sp_listener_cells cells;
-    uint32_t active;               /* connections */
+    uint32_t active; /* connections */
     bool gone;
 };
 

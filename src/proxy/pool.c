@@ -35,15 +35,16 @@ static bool fits(const struct sp_line *line, const struct sp_stream *stream, boo
     return true;
 }
 
-static struct sp_line *find(const struct sp_endpoint *endpoint, const struct sp_stream *stream, bool multiplexed)
+static struct sp_line *find(const struct sp_endpoint *endpoint, const struct sp_stream *stream,
+                            bool multiplexed)
 {
     struct sp_line *line;
-    SP_LIST_EACH (&endpoint->idle, line, next_idle, struct sp_line, pool_link)
+    SP_LIST_EACH(&endpoint->idle, line, next_idle, struct sp_line, pool_link)
         if (fits(line, stream, multiplexed))
             return line;
     if (!multiplexed)
         return NULL;
-    SP_LIST_EACH (&endpoint->busy, line, next_busy, struct sp_line, pool_link)
+    SP_LIST_EACH(&endpoint->busy, line, next_busy, struct sp_line, pool_link)
         if (fits(line, stream, multiplexed))
             return line;
     return NULL;
@@ -90,7 +91,9 @@ static bool start_connect(struct sp_stream *stream, enum sp_why *ret_why)
     sp_err err = sp_line_connect(endpoint, stream->codec, &line);
     if (err) {
         sp_lease_give(&cluster->connections);
-        *ret_why = err == SP_E_NOFILE ? SP_WHY_DESCRIPTORS : err == SP_E_NOMEM ? SP_WHY_MEMORY : SP_WHY_CONNECT;
+        *ret_why = err == SP_E_NOFILE  ? SP_WHY_DESCRIPTORS
+                   : err == SP_E_NOMEM ? SP_WHY_MEMORY
+                                       : SP_WHY_CONNECT;
         return false;
     }
     sp_list_push(&endpoint->connecting, &line->pool_link);
@@ -98,7 +101,8 @@ static bool start_connect(struct sp_stream *stream, enum sp_why *ret_why)
     return true;
 }
 
-static bool wants_connect(const struct sp_endpoint *endpoint, const struct sp_stream *stream, bool multiplexed)
+static bool wants_connect(const struct sp_endpoint *endpoint, const struct sp_stream *stream,
+                          bool multiplexed)
 {
     if (multiplexed && !stream->exclusive && !endpoint->talks_back)
         return endpoint->connecting_count == 0;
@@ -151,7 +155,7 @@ static void serve_pending(struct sp_endpoint *endpoint)
 {
     endpoint->users++; /* a call that ends meanwhile must not take the endpoint along */
     struct sp_stream *stream;
-    SP_LIST_EACH (&endpoint->pending, stream, next, struct sp_stream, pool_link) {
+    SP_LIST_EACH(&endpoint->pending, stream, next, struct sp_stream, pool_link) {
         struct sp_line *line = find(endpoint, stream, stream->codec->multiplexed);
         if (!line)
             break;
@@ -228,6 +232,6 @@ void sp_pool_line_closed(struct sp_endpoint *endpoint)
 void sp_pool_close_idle(struct sp_endpoint *endpoint)
 {
     struct sp_line *line;
-    SP_LIST_EACH (&endpoint->idle, line, next, struct sp_line, pool_link)
+    SP_LIST_EACH(&endpoint->idle, line, next, struct sp_line, pool_link)
         sp_line_close(line, SP_WHY_NONE, false);
 }

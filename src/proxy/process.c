@@ -1,8 +1,8 @@
 /* process: what outlives and joins the workers.
  *
- * Budgets of a cluster are kept by its name for the life of the process: a cluster that is taken out and comes
- * back finds what is still lent, and a changed limit holds at once for all workers. Names in configuration are
- * the operator's, so their number is bounded by what he wrote.
+ * Budgets of a cluster are kept by its name for the life of the process: a cluster that is taken out and
+ * comes back finds what is still lent, and a changed limit holds at once for all workers. Names in
+ * configuration are the operator's, so their number is bounded by what he wrote.
  *
  * Only the main thread changes what is here; workers read settings and take from budgets. */
 #include "proxy/process.h"
@@ -16,7 +16,8 @@
 enum { STREAMS_DEFAULT = 100000 };
 
 sp_err sp_process_init(struct sp_process *process, struct sp_loop *loop, struct sp_log *log,
-                       const struct sp_settings *settings, const struct sp_codec *const *codecs, uint32_t workers)
+                       const struct sp_settings *settings, const struct sp_codec *const *codecs,
+                       uint32_t workers)
 {
     memset(process, 0, sizeof(*process));
     process->loop = loop;
@@ -24,8 +25,10 @@ sp_err sp_process_init(struct sp_process *process, struct sp_loop *loop, struct 
     process->settings = settings;
     process->codecs = codecs;
     process->worker_count = workers;
-    sp_budget_init(&process->connections, settings->max_connections ? settings->max_connections : UINT32_MAX, workers);
-    sp_budget_init(&process->streams, settings->max_streams ? settings->max_streams : STREAMS_DEFAULT, workers);
+    sp_budget_init(&process->connections, settings->max_connections ? settings->max_connections : UINT32_MAX,
+                   workers);
+    sp_budget_init(&process->streams, settings->max_streams ? settings->max_streams : STREAMS_DEFAULT,
+                   workers);
     sp_map_init(&process->clusters, sp_rng_next(sp_loop_rng(loop)));
     return 0;
 }
@@ -44,7 +47,8 @@ void sp_process_deinit(struct sp_process *process)
     process->snapshot = NULL;
 }
 
-static void set_limits(struct sp_cluster_shared *shared, const struct sp_cluster_limits *limits, uint32_t workers)
+static void set_limits(struct sp_cluster_shared *shared, const struct sp_cluster_limits *limits,
+                       uint32_t workers)
 {
     sp_budget_set_limit(&shared->connections, limits->connections, workers);
     sp_budget_set_limit(&shared->pending, limits->pending, workers);

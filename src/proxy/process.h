@@ -28,10 +28,10 @@ struct sp_process {
     struct sp_log *log;
     const struct sp_settings *settings;
     const struct sp_codec *const *codecs; /* by enum sp_protocol; NULL where there is none */
-    struct sp_budget connections; /* downstream */
+    struct sp_budget connections;         /* downstream */
     struct sp_budget streams;
-    struct sp_map clusters;       /* name -> struct sp_cluster_shared; main thread only */
-    struct sp_dns *dns;           /* NULL: STRICT_DNS clusters stay empty */
+    struct sp_map clusters; /* name -> struct sp_cluster_shared; main thread only */
+    struct sp_dns *dns;     /* NULL: STRICT_DNS clusters stay empty */
     struct sp_resolve *resolve;
     struct sp_snapshot *snapshot; /* the newest; main thread only */
     struct sp_worker *workers[SP_WORKERS_MAX];
@@ -40,7 +40,8 @@ struct sp_process {
 };
 
 sp_err sp_process_init(struct sp_process *process, struct sp_loop *loop, struct sp_log *log,
-                       const struct sp_settings *settings, const struct sp_codec *const *codecs, uint32_t workers) SP_MUST_USE;
+                       const struct sp_settings *settings, const struct sp_codec *const *codecs,
+                       uint32_t workers) SP_MUST_USE;
 void sp_process_deinit(struct sp_process *process); /* workers must be gone */
 /* Main thread. Made on first use with the spec's limits, updated afterwards. NULL when memory is out. */
 struct sp_cluster_shared *sp_process_cluster(struct sp_process *process, const struct sp_cluster_spec *spec);

@@ -1,8 +1,8 @@
 /* report: what is left of a call: figures in cells, and one record for the log and for /why.
  *
  * Numbers go to the cells of chain, cluster, endpoint and Istio's series; the record takes numbers and the
- * beginnings of a few strings and is formatted later, by another thread (observe/). Nobody formats a number on
- * a request's way.
+ * beginnings of a few strings and is formatted later, by another thread (observe/). Nobody formats a number
+ * on a request's way.
  *
  * The series of a call is found by what can change it: chain, cluster, endpoint's workload, status, reason.
  * Each cluster remembers the last one, so that most calls compare a few integers and hash nothing. */
@@ -35,9 +35,9 @@ static struct sp_series *series_of(struct sp_stream *s)
         key.workload_namespace = s->endpoint->workload_namespace;
     }
     struct sp_series *last = cluster ? cluster->last_series : NULL;
-    if (last && last->key.status == key.status && last->key.why == key.why && last->key.app_error == key.app_error &&
-        last->key.direction == key.direction && last->key.protocol == key.protocol &&
-        last->key.workload.ptr == key.workload.ptr)
+    if (last && last->key.status == key.status && last->key.why == key.why &&
+        last->key.app_error == key.app_error && last->key.direction == key.direction &&
+        last->key.protocol == key.protocol && last->key.workload.ptr == key.workload.ptr)
         return last;
     struct sp_series *series = sp_worker_series(s->worker, &key, cluster ? cluster->spec : NULL);
     if (cluster && series && series->key.workload.ptr == key.workload.ptr)

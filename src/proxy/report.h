@@ -6,45 +6,45 @@
 #include <stdint.h>
 
 #include "base/addr.h"
-#include "base/ring.h"
+#include "base/str.h"
 
 enum { SP_REPORT_TEXT = 456 };
 
 /* Strings of the call, in this order one behind the other in `text`, `len[]` long each. */
 enum sp_report_str {
-    SP_REPORT_SERVICE,     /* authority, unique service name */
+    SP_REPORT_SERVICE, /* authority, unique service name */
     SP_REPORT_METHOD,
     SP_REPORT_PATH,
-    SP_REPORT_REQUEST_ID,  /* x-request-id, or the SOFA trace id */
-    SP_REPORT_TRACE_ID,    /* of traceparent, or the SOFA trace id */
+    SP_REPORT_REQUEST_ID, /* x-request-id, or the SOFA trace id */
+    SP_REPORT_TRACE_ID,   /* of traceparent, or the SOFA trace id */
     SP_REPORT_USER_AGENT,
     SP_REPORT_FORWARDED_FOR,
     SP_REPORT_CLUSTER,
     SP_REPORT_ROUTE,
-    SP_REPORT_CALLER_APP,  /* Bolt: app */
-    SP_REPORT_CHAIN,       /* stat_prefix */
-    SP_REPORT_FAILURE,     /* upstream transport failure, in words */
+    SP_REPORT_CALLER_APP, /* Bolt: app */
+    SP_REPORT_CHAIN,      /* stat_prefix */
+    SP_REPORT_FAILURE,    /* upstream transport failure, in words */
     SP_REPORT_STRS
 };
 
 struct sp_report {
-    uint64_t wall_start_ns;   /* since 1970 */
-    uint64_t duration_ns;     /* first byte in to last byte out */
-    uint64_t request_ns;      /* until the request's last byte came; 0 = it did not */
-    uint64_t upstream_ns;     /* until the answer's first byte came; 0 = none */
-    uint64_t bytes_received, bytes_sent; /* bodies */
+    uint64_t wall_start_ns;                         /* since 1970 */
+    uint64_t duration_ns;                           /* first byte in to last byte out */
+    uint64_t request_ns;                            /* until the request's last byte came; 0 = it did not */
+    uint64_t upstream_ns;                           /* until the answer's first byte came; 0 = none */
+    uint64_t bytes_received, bytes_sent;            /* bodies */
     sp_addr downstream, downstream_local, upstream; /* `upstream.family` NONE: never picked */
     sp_addr upstream_local;
     uint32_t raw_status;
     uint16_t status;
-    uint16_t why;             /* enum sp_why */
-    uint8_t protocol;         /* enum sp_protocol */
+    uint16_t why;     /* enum sp_why */
+    uint8_t protocol; /* enum sp_protocol */
     uint8_t proto_minor;
-    uint8_t direction;        /* enum sp_direction */
-    uint8_t attempts;         /* 1 = no retry */
+    uint8_t direction;              /* enum sp_direction */
+    uint8_t attempts;               /* 1 = no retry */
     uint8_t app_error, oneway, cut; /* cut: some string did not fit */
-    uint8_t log_mask;         /* which of the chain's logs want it: bit i = logs[i] */
-    const void *chain;        /* identity of the chain, to find its logs; never followed */
+    uint8_t log_mask;               /* which of the chain's logs want it: bit i = logs[i] */
+    const void *chain;              /* identity of the chain, to find its logs; never followed */
     uint16_t len[SP_REPORT_STRS];
     char text[SP_REPORT_TEXT];
 };

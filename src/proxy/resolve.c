@@ -1,5 +1,5 @@
-/* resolve: STRICT_DNS. Each name of each such cluster is looked up on the main loop, again and again; when the
- * answers of a cluster change, the whole set goes to every worker by mail.
+/* resolve: STRICT_DNS. Each name of each such cluster is looked up on the main loop, again and again; when
+ * the answers of a cluster change, the whole set goes to every worker by mail.
  *
  *    name ── query ──> answer ──> wait (refresh, or the records' ttl; longer after failures) ──> query ...
  *
@@ -131,8 +131,8 @@ static void on_answer(void *arg, const struct sp_dns_answer *answer)
 static void ask(struct name *n)
 {
     const struct sp_cluster_spec *spec = n->entry->resource->cluster;
-    n->query = sp_dns_resolve(n->entry->process->dns, n->spec->host, n->spec->port, (enum sp_dns_family)spec->dns_family,
-                              on_answer, n);
+    n->query = sp_dns_resolve(n->entry->process->dns, n->spec->host, n->spec->port,
+                              (enum sp_dns_family)spec->dns_family, on_answer, n);
     if (!n->query)
         sp_timer_set(n->entry->process->loop, &n->timer, REFRESH_NS_DEFAULT);
 }
@@ -194,7 +194,7 @@ static sp_err entry_new(struct sp_process *process, struct sp_resource *resource
 static struct entry *find(struct sp_resolve *resolve, const struct sp_resource *resource)
 {
     struct entry *e;
-    SP_LIST_EACH (&resolve->entries, e, next, struct entry, link)
+    SP_LIST_EACH(&resolve->entries, e, next, struct entry, link)
         if (e->resource == resource)
             return e;
     return NULL;
@@ -212,7 +212,7 @@ sp_err sp_resolve_update(struct sp_process *process)
     }
     const struct sp_map *clusters = &process->snapshot->by_name[SP_RESOURCE_CLUSTER];
     struct entry *e;
-    SP_LIST_EACH (&process->resolve->entries, e, next, struct entry, link)
+    SP_LIST_EACH(&process->resolve->entries, e, next, struct entry, link)
         if (sp_map_get(clusters, e->resource->name) != e->resource)
             entry_free(e);
     size_t at = 0;
@@ -234,7 +234,7 @@ void sp_resolve_free(struct sp_resolve *resolve)
     if (!resolve)
         return;
     struct entry *e;
-    SP_LIST_EACH (&resolve->entries, e, next, struct entry, link)
+    SP_LIST_EACH(&resolve->entries, e, next, struct entry, link)
         entry_free(e);
     sp_mem_free(resolve);
 }

@@ -1,4 +1,5 @@
-/* resolve: the names of STRICT_DNS clusters, looked up on the main loop; answers go to every worker by mail. */
+/* resolve: the names of STRICT_DNS clusters, looked up on the main loop; answers go to every worker by
+ * mail. */
 #ifndef SP_PROXY_RESOLVE_H
 #define SP_PROXY_RESOLVE_H
 

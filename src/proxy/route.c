@@ -2,9 +2,9 @@
  *
  *      head ──► virtual host (by service) ──► routes in order: path, headers, parameters, share ──► cluster
  *
- * Most tables of a sidecar's inbound side are one virtual host "*" with one route "/". For those the decision is a
- * handful of loads: no name is made canonical, no path is built. What costs is done when the first route asks for
- * it (route_read.c), once, and is left in the input for those who ask later: edits, hash, redirect.
+ * Most tables of a sidecar's inbound side are one virtual host "*" with one route "/". For those the decision
+ * is a handful of loads: no name is made canonical, no path is built. What costs is done when the first route
+ * asks for it (route_read.c), once, and is left in the input for those who ask later: edits, hash, redirect.
  *
  * What is matched, whatever the protocol:
  *
@@ -12,14 +12,16 @@
  *      path      HTTP: the target before '?', canonical where the chain says so.   RPC: "/service/method"
  *      headers   by name; ":method", ":authority", ":path", ":scheme" are the parts of the head
  *
- * A path that the chain wants canonical is made so even when no route looks at it: the upstream gets it, and must
- * not see another path than the rules that were asked. CONNECT has no path: only a route that says CONNECT takes it.
+ * A path that the chain wants canonical is made so even when no route looks at it: the upstream gets it, and
+ * must not see another path than the rules that were asked. CONNECT has no path: only a route that says
+ * CONNECT takes it.
  *
- * The share of calls (fraction) is drawn last, so that calls that would not match anyway cost no random number.
+ * The share of calls (fraction) is drawn last, so that calls that would not match anyway cost no random
+ * number.
  *
- * A regex that used up its bounded work refuses the call. Skipping the route would be a decision too, one that
- * whoever writes the path could force. A cluster_header that the call does not bear leaves the cluster's name empty:
- * the call did match, so the refusal is NO_CLUSTER and not NO_ROUTE. */
+ * A regex that used up its bounded work refuses the call. Skipping the route would be a decision too, one
+ * that whoever writes the path could force. A cluster_header that the call does not bear leaves the cluster's
+ * name empty: the call did match, so the refusal is NO_CLUSTER and not NO_ROUTE. */
 #include "proxy/route.h"
 
 #include "model/regex.h"
@@ -32,7 +34,9 @@ enum verdict { NO, YES, NEITHER };
 
 static enum verdict give_up(sp_err err, enum sp_why *ret_why)
 {
-    *ret_why = err == SP_E_LIMIT ? SP_WHY_REGEX_LIMIT : err == SP_E_INVALID ? SP_WHY_BAD_REQUEST : SP_WHY_MEMORY;
+    *ret_why = err == SP_E_LIMIT     ? SP_WHY_REGEX_LIMIT
+               : err == SP_E_INVALID ? SP_WHY_BAD_REQUEST
+                                     : SP_WHY_MEMORY;
     return NEITHER;
 }
 
@@ -48,7 +52,8 @@ static bool starts(const struct sp_route_match *match, sp_str path)
     return match->ignore_case ? sp_str_starts_nocase(path, match->path) : sp_str_starts(path, match->path);
 }
 
-static enum verdict match_path(const struct sp_route_match *match, struct sp_route_input *in, enum sp_why *ret_why)
+static enum verdict match_path(const struct sp_route_match *match, struct sp_route_input *in,
+                               enum sp_why *ret_why)
 {
     const struct sp_head *head = in->head;
     bool tunnel = head->flags & SP_HEAD_TUNNEL, hit = false;
@@ -65,7 +70,9 @@ static enum verdict match_path(const struct sp_route_match *match, struct sp_rou
     switch (match->kind) {
     case SP_PATH_PREFIX: hit = starts(match, path); break;
     case SP_PATH_EXACT: hit = path.len == len && starts(match, path); break;
-    case SP_PATH_SEPARATED_PREFIX: hit = starts(match, path) && (path.len == len || path.ptr[len] == '/'); break;
+    case SP_PATH_SEPARATED_PREFIX:
+        hit = starts(match, path) && (path.len == len || path.ptr[len] == '/');
+        break;
     case SP_PATH_REGEX:
         if ((err = sp_regex_match(match->regex, path, &hit)))
             return give_up(err, ret_why);
@@ -75,7 +82,8 @@ static enum verdict match_path(const struct sp_route_match *match, struct sp_rou
     return hit ? YES : NO;
 }
 
-static enum verdict match_headers(const struct sp_route_match *match, struct sp_route_input *in, enum sp_why *ret_why)
+static enum verdict match_headers(const struct sp_route_match *match, struct sp_route_input *in,
+                                  enum sp_why *ret_why)
 {
     for (uint32_t i = 0; i < match->header_count; i++) {
         sp_str value;
@@ -91,7 +99,8 @@ static enum verdict match_headers(const struct sp_route_match *match, struct sp_
     return YES;
 }
 
-static enum verdict match_params(const struct sp_route_match *match, struct sp_route_input *in, enum sp_why *ret_why)
+static enum verdict match_params(const struct sp_route_match *match, struct sp_route_input *in,
+                                 enum sp_why *ret_why)
 {
     for (uint32_t i = 0; i < match->param_count; i++) {
         bool hit;
@@ -104,7 +113,8 @@ static enum verdict match_params(const struct sp_route_match *match, struct sp_r
     return YES;
 }
 
-static enum verdict match_route(const struct sp_route_match *match, struct sp_route_input *in, enum sp_why *ret_why)
+static enum verdict match_route(const struct sp_route_match *match, struct sp_route_input *in,
+                                enum sp_why *ret_why)
 {
     enum verdict verdict = match_path(match, in, ret_why);
     if (verdict == YES && match->header_count)
@@ -118,7 +128,8 @@ static enum verdict match_route(const struct sp_route_match *match, struct sp_ro
 
 /* ---- the decision ---- */
 
-static sp_str draw_cluster(const struct sp_route *route, struct sp_route_input *in, const struct sp_weighted **ret_weighted)
+static sp_str draw_cluster(const struct sp_route *route, struct sp_route_input *in,
+                           const struct sp_weighted **ret_weighted)
 {
     *ret_weighted = NULL;
     if (route->cluster_header.len) {
@@ -136,7 +147,8 @@ static sp_str draw_cluster(const struct sp_route *route, struct sp_route_input *
     return route->weighted[i].cluster;
 }
 
-static const struct sp_vhost *find_vhost(const struct sp_route_table *table, struct sp_route_input *in, enum sp_why *ret_why)
+static const struct sp_vhost *find_vhost(const struct sp_route_table *table, struct sp_route_input *in,
+                                         enum sp_why *ret_why)
 {
     if (!table->exact.len && !table->suffix_count && !table->prefix_count)
         return table->any;
@@ -147,7 +159,8 @@ static const struct sp_vhost *find_vhost(const struct sp_route_table *table, str
     return NULL;
 }
 
-enum sp_why sp_route_find(const struct sp_route_table *table, struct sp_route_input *in, struct sp_route_choice *ret_choice)
+enum sp_why sp_route_find(const struct sp_route_table *table, struct sp_route_input *in,
+                          struct sp_route_choice *ret_choice)
 {
     enum sp_why why = SP_WHY_NO_ROUTE;
     if ((in->normalize || in->merge_slashes) && sp_route_is_http(in->head)) {

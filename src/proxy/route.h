@@ -22,19 +22,21 @@ struct sp_route_choice {
 struct sp_route_input {
     const struct sp_head *head;
     sp_str service;
-    sp_str path;          /* without the query */
-    sp_str query;         /* behind '?', may be empty */
+    sp_str path;                   /* without the query */
+    sp_str query;                  /* behind '?', may be empty */
     bool normalize, merge_slashes; /* the chain's wish for HTTP paths */
-    bool changed;         /* out: `path` is not what the caller wrote: it is what goes on, too */
+    bool changed;                  /* out: `path` is not what the caller wrote: it is what goes on, too */
     struct sp_arena *arena;
     struct sp_rng *rng;
 };
 
 /* SP_WHY_NONE with *ret_choice, or NO_ROUTE, REGEX_LIMIT. The first route in order that matches. */
-enum sp_why sp_route_find(const struct sp_route_table *table, struct sp_route_input *in, struct sp_route_choice *ret_choice);
+enum sp_why sp_route_find(const struct sp_route_table *table, struct sp_route_input *in,
+                          struct sp_route_choice *ret_choice);
 
 /* Hash of the call under the route's policies; false when none applies. */
-bool sp_route_hash(const struct sp_route *route, struct sp_route_input *in, const sp_addr *source, uint64_t *ret_hash);
+bool sp_route_hash(const struct sp_route *route, struct sp_route_input *in, const sp_addr *source,
+                   uint64_t *ret_hash);
 
 /* Head edits on the way to the upstream (weighted cluster, route, vhost, table: innermost first), with path
  * and host rewrites; and on the way back. SP_E_NOMEM. */

@@ -1,19 +1,20 @@
-/* route_edit: what a route does to heads: headers added and removed, host and path rewritten, a redirect's target.
+/* route_edit: what a route does to heads: headers added and removed, host and path rewritten, a redirect's
+ * target.
  *
- * Order is Envoy's: the innermost level first (weighted cluster, route, virtual host, table), and on each level removals
- * before additions; then the host, then the path. A table without edits costs a look at a few zero counts, and leaves
- * the head unmarked, so that its bytes go on as they came.
+ * Order is Envoy's: the innermost level first (weighted cluster, route, virtual host, table), and on each
+ * level removals before additions; then the host, then the path. A table without edits costs a look at a few
+ * zero counts, and leaves the head unmarked, so that its bytes go on as they came.
  *
- * What could make two messages out of one cannot be edited: Host, lengths and connection headers belong to the
- * codec, which writes them from the head's slots and checks each name and value once more. Such an edit does not pass
- * sp_route_table_index; this file relies on it.
+ * What could make two messages out of one cannot be edited: Host, lengths and connection headers belong to
+ * the codec, which writes them from the head's slots and checks each name and value once more. Such an edit
+ * does not pass sp_route_table_index; this file relies on it.
  *
- * RPC has no host and no path that could be rewritten alone: the service's name also stands in the serialised body.
- * Rewrites are HTTP's.
+ * RPC has no host and no path that could be rewritten alone: the service's name also stands in the serialised
+ * body. Rewrites are HTTP's.
  *
- * A Location is built from what the caller sent, and read by a browser. So each byte that is not a visible ASCII letter
- * leaves as %XX, a path cannot pass for a host (`//evil` loses a slash), and without a host to name the Location
- * stays relative. */
+ * A Location is built from what the caller sent, and read by a browser. So each byte that is not a visible
+ * ASCII letter leaves as %XX, a path cannot pass for a host (`//evil` loses a slash), and without a host to
+ * name the Location stays relative. */
 #include "proxy/route.h"
 
 #include "proxy/route_impl.h"
@@ -153,8 +154,8 @@ static sp_str scheme_of(const struct sp_head *head)
     return sp_str_eq_nocase(said, SP_STR("https")) ? SP_STR("https") : SP_STR("http");
 }
 
-/* The authority that the caller used; without its port where another is named, or where it is the default of the scheme
- * that the redirect leaves. */
+/* The authority that the caller used; without its port where another is named, or where it is the default of
+ * the scheme that the redirect leaves. */
 static sp_str host_of(const struct sp_redirect *redirect, const struct sp_head *head, sp_str scheme)
 {
     sp_str host = head->service, before = scheme_of(head);
@@ -168,10 +169,12 @@ static sp_str host_of(const struct sp_redirect *redirect, const struct sp_head *
     return drop ? sp_str_upto(host, colon) : host;
 }
 
-static void write_location(struct location *l, const struct sp_redirect *redirect, const struct sp_head *head, sp_str path,
-                           sp_str query)
+static void write_location(struct location *l, const struct sp_redirect *redirect, const struct sp_head *head,
+                           sp_str path, sp_str query)
 {
-    sp_str scheme = redirect->scheme.len ? redirect->scheme : redirect->https ? SP_STR("https") : scheme_of(head);
+    sp_str scheme = redirect->scheme.len ? redirect->scheme
+                    : redirect->https    ? SP_STR("https")
+                                         : scheme_of(head);
     sp_str host = redirect->host.len ? redirect->host : host_of(redirect, head, scheme);
     if (host.len) {
         put_safe(l, scheme, ":/?#@\\");

@@ -1,10 +1,11 @@
 /* route_hash: one number for a call, so that calls that belong together meet the same endpoint.
  *
- * The number must be the one that Envoy computes, bit for bit: in a fleet where some sidecars are ours and some are not,
- * a session must not move because another proxy carried the call. So: XXH64 with seed 0 of each policy's value (for
- * several headers of one name: sorted, each seeded with the hash before it; for the source its address as text, without
- * the port), and several policies joined by rotating one bit and exclusive or. A policy that finds nothing counts for
- * nothing; a terminal one ends the walk once there is a hash. */
+ * The number must be the one that Envoy computes, bit for bit: in a fleet where some sidecars are ours and
+ * some are not, a session must not move because another proxy carried the call. So: XXH64 with seed 0 of each
+ * policy's value (for several headers of one name: sorted, each seeded with the hash before it; for the
+ * source its address as text, without the port), and several policies joined by rotating one bit and
+ * exclusive or. A policy that finds nothing counts for nothing; a terminal one ends the walk once there is a
+ * hash. */
 #include "proxy/route.h"
 
 #include "proxy/route_impl.h"
@@ -50,7 +51,8 @@ static sp_str find_cookie(const struct sp_head *head, sp_str name)
     }
 }
 
-static bool hash_one(const struct sp_hash_policy *policy, struct sp_route_input *in, const sp_addr *source, uint64_t *ret_hash)
+static bool hash_one(const struct sp_hash_policy *policy, struct sp_route_input *in, const sp_addr *source,
+                     uint64_t *ret_hash)
 {
     sp_str value = SP_STR_NULL;
     char text[SP_ADDR_TEXT_BYTES];
@@ -69,7 +71,8 @@ static bool hash_one(const struct sp_hash_policy *policy, struct sp_route_input 
     return true;
 }
 
-bool sp_route_hash(const struct sp_route *route, struct sp_route_input *in, const sp_addr *source, uint64_t *ret_hash)
+bool sp_route_hash(const struct sp_route *route, struct sp_route_input *in, const sp_addr *source,
+                   uint64_t *ret_hash)
 {
     uint64_t hash = 0;
     bool some = false;

@@ -1,12 +1,12 @@
 /* route_read: a call as routes see it: its service, path, query, headers and parameters.
  *
- * Nearly all of it is a view of bytes that lie in the head already. Memory is taken (from the call's arena) in four
- * cases: a service in capital letters, an RPC path (put together from service and method), a path that was not
- * canonical, and several headers of one name, which count as one value, joined by ",", as Envoy counts them. Each
- * is built once: what the input holds is not asked for again.
+ * Nearly all of it is a view of bytes that lie in the head already. Memory is taken (from the call's arena)
+ * in four cases: a service in capital letters, an RPC path (put together from service and method), a path
+ * that was not canonical, and several headers of one name, which count as one value, joined by ",", as Envoy
+ * counts them. Each is built once: what the input holds is not asked for again.
  *
- * Names with a colon are parts of the head. Host is one of them, whatever spelling: the authority that the call
- * goes by may have come from the target and not from the header. */
+ * Names with a colon are parts of the head. Host is one of them, whatever spelling: the authority that the
+ * call goes by may have come from the target and not from the header. */
 #include "wire/path.h"
 
 #include "proxy/route_impl.h"

@@ -20,13 +20,14 @@
  * Times. The route's timeout counts from the moment the request is complete (as Envoy counts), for RPC from
  * its head. A Bolt caller says how long it waits: the smaller of both holds, and the time that was spent here
  * is taken off the field before the frame goes on, so that the server never works for nobody. */
-#include "proxy/stream_impl.h"
+#include "proxy/stream.h"
 
 #include <string.h>
 
 #include "base/mem.h"
 #include "base/sm.h"
 #include "proxy/listener.h"
+#include "proxy/stream_impl.h"
 
 enum { KEEP_STREAMS = 64, ARENA_BLOCK = 4096, ARENA_LIMIT = 256 * 1024, UUID_BYTES = 36 };
 
@@ -50,21 +51,24 @@ static enum phase_result attach(struct sp_stream *s);
 enum { PHASE_PICK = 6 };
 
 static const struct phase phases[] = {
-    { "admit", admit },             /* refuses with TOO_MANY_STREAMS, BACKWARD, UPGRADE_REFUSED */
-    { "route", route },             /* NO_ROUTE, REGEX_LIMIT */
-    { "answer_self", answer_self }, /* REDIRECT, DIRECT */
-    { "cluster", cluster },         /* NO_CLUSTER, PROTOCOL_MISMATCH */
-    { "edit", edit },               /* MEMORY */
-    { "limit", limit },             /* BREAKER */
-    [PHASE_PICK] = { "pick", pick },/* NO_HEALTHY, DNS, NO_ORIGINAL_DST */
-    { "attach", attach },           /* POOL_FULL, CONNECT, DESCRIPTORS */
+    { "admit", admit },              /* refuses with TOO_MANY_STREAMS, BACKWARD, UPGRADE_REFUSED */
+    { "route", route },              /* NO_ROUTE, REGEX_LIMIT */
+    { "answer_self", answer_self },  /* REDIRECT, DIRECT */
+    { "cluster", cluster },          /* NO_CLUSTER, PROTOCOL_MISMATCH */
+    { "edit", edit },                /* MEMORY */
+    { "limit", limit },              /* BREAKER */
+    [PHASE_PICK] = { "pick", pick }, /* NO_HEALTHY, DNS, NO_ORIGINAL_DST */
+    { "attach", attach },            /* POOL_FULL, CONNECT, DESCRIPTORS */
 };
 
 static const struct sp_sm_state states[] = {
     [SP_STREAM_FREE] = { "free", SP_SM_TO(SP_STREAM_WALK) },
-    [SP_STREAM_WALK] = { "walk", SP_SM_TO(SP_STREAM_PENDING) | SP_SM_TO(SP_STREAM_ATTACHED) | SP_SM_TO(SP_STREAM_DONE) },
-    [SP_STREAM_PENDING] = { "pending", SP_SM_TO(SP_STREAM_WALK) | SP_SM_TO(SP_STREAM_ATTACHED) | SP_SM_TO(SP_STREAM_DONE) },
-    [SP_STREAM_ATTACHED] = { "attached", SP_SM_TO(SP_STREAM_ANSWER) | SP_SM_TO(SP_STREAM_WALK) | SP_SM_TO(SP_STREAM_DONE) },
+    [SP_STREAM_WALK] = { "walk", SP_SM_TO(SP_STREAM_PENDING) | SP_SM_TO(SP_STREAM_ATTACHED) |
+                                     SP_SM_TO(SP_STREAM_DONE) },
+    [SP_STREAM_PENDING] = { "pending", SP_SM_TO(SP_STREAM_WALK) | SP_SM_TO(SP_STREAM_ATTACHED) |
+                                           SP_SM_TO(SP_STREAM_DONE) },
+    [SP_STREAM_ATTACHED] = { "attached", SP_SM_TO(SP_STREAM_ANSWER) | SP_SM_TO(SP_STREAM_WALK) |
+                                             SP_SM_TO(SP_STREAM_DONE) },
     [SP_STREAM_ANSWER] = { "answer", SP_SM_TO(SP_STREAM_DONE) },
     [SP_STREAM_DONE] = { "done", SP_SM_TO(SP_STREAM_FREE) },
 };
@@ -264,7 +268,7 @@ void sp_stream_request_more(struct sp_stream *s, struct sp_event *ev, struct sp_
     if (!ok)
         sp_stream_refuse(s, SP_WHY_MEMORY);
     else if (s->state >= SP_STREAM_ATTACHED)
-        (void)sp_forward_request(s);
+        sp_forward_request(s);
     else if (s->held_bytes > SP_STREAM_HELD_BYTES)
         sp_conn_pause(&line->conn, true); /* until there is a line: see sp_stream_attached */
 }
@@ -294,14 +298,17 @@ static enum phase_result admit(struct sp_stream *s)
     if (head->flags & SP_HEAD_UPGRADE) {
         bool websocket = sp_str_eq_nocase(sp_head_value(head, SP_HDR_UPGRADE), SP_STR("websocket"));
         if (!websocket || !spec->upgrade_websocket)
-            s->request.flags = (s->request.flags & ~(uint32_t)SP_HEAD_UPGRADE) | SP_HEAD_EDITED; /* RFC 9110 7.8: may be ignored */
+            /* RFC 9110 7.8: may be ignored */
+            s->request.flags = (s->request.flags & ~(uint32_t)SP_HEAD_UPGRADE) | SP_HEAD_EDITED;
     }
     return GO;
 }
 
 static void route_input(struct sp_stream *s, struct sp_route_input *in)
 {
-    *in = (struct sp_route_input){ .head = &s->request, .arena = &s->arena, .rng = sp_loop_rng(s->worker->loop),
+    *in = (struct sp_route_input){ .head = &s->request,
+                                   .arena = &s->arena,
+                                   .rng = sp_loop_rng(s->worker->loop),
                                    .normalize = s->chain->spec->normalize_path,
                                    .merge_slashes = s->chain->spec->merge_slashes };
 }
@@ -350,7 +357,8 @@ static sp_str make_request_id(struct sp_stream *s)
     char *out = sp_arena_alloc_align(&s->arena, UUID_BYTES, 1);
     if (!out)
         return SP_STR_NULL;
-    uint64_t bits[2] = { sp_rng_next(sp_loop_rng(s->worker->loop)), sp_rng_next(sp_loop_rng(s->worker->loop)) };
+    uint64_t bits[2] = { sp_rng_next(sp_loop_rng(s->worker->loop)),
+                         sp_rng_next(sp_loop_rng(s->worker->loop)) };
     bits[0] = (bits[0] & ~0xf000ull) | 0x4000ull;
     bits[1] = (bits[1] & ~(3ull << 62)) | (2ull << 62);
     for (unsigned i = 0, digit = 0; i < UUID_BYTES; i++) {
@@ -370,7 +378,8 @@ static sp_err edit_http(struct sp_stream *s)
     const struct sp_chain_spec *spec = s->chain->spec;
     struct sp_head *head = &s->request;
     sp_err err = 0;
-    if (spec->generate_request_id && (!sp_head_find(head, SP_HDR_X_REQUEST_ID) || (spec->use_remote_address && !spec->preserve_request_id))) {
+    if (spec->generate_request_id && (!sp_head_find(head, SP_HDR_X_REQUEST_ID) ||
+                                      (spec->use_remote_address && !spec->preserve_request_id))) {
         sp_str id = make_request_id(s);
         err = id.ptr ? sp_head_set(head, &s->arena, SP_STR("x-request-id"), id) : SP_E_NOMEM;
     }
@@ -381,7 +390,8 @@ static sp_err edit_http(struct sp_stream *s)
         size_t len = sp_addr_print_ip(&s->caller->origin->peer, text, SP_ADDR_TEXT_BYTES);
         sp_str before = sp_head_value(head, SP_HDR_X_FORWARDED_FOR);
         char *both = before.len ? sp_arena_printf(&s->arena, "%.*s, %s", SP_STR_ARG(before), text) : text;
-        err = both ? sp_head_set(head, &s->arena, SP_STR("x-forwarded-for"), before.len ? sp_str_c(both) : sp_str_of(text, len))
+        err = both ? sp_head_set(head, &s->arena, SP_STR("x-forwarded-for"),
+                                 before.len ? sp_str_c(both) : sp_str_of(text, len))
                    : SP_E_NOMEM;
     }
     if (!err && !sp_head_find(head, SP_HDR_X_FORWARDED_PROTO))
@@ -464,7 +474,7 @@ void sp_stream_attached(struct sp_stream *s, struct sp_line *line)
         sp_stream_arm(s);
     if (s->held_bytes > SP_STREAM_HELD_BYTES)
         sp_conn_pause(&s->caller->conn, false);
-    (void)sp_forward_request(s);
+    sp_forward_request(s);
 }
 
 void sp_stream_unpick(struct sp_stream *s)
@@ -483,7 +493,8 @@ bool sp_stream_retry(struct sp_stream *s, enum sp_why why)
     if (!route || !s->caller)
         return false;
     const struct sp_retry *retry = route->retry.on ? &route->retry : &s->choice.vhost->retry;
-    bool wanted = (retry->on & SP_RETRY_CONNECT_FAILURE) && (why == SP_WHY_CONNECT || why == SP_WHY_CONNECT_TIMEOUT);
+    bool wanted = (retry->on & SP_RETRY_CONNECT_FAILURE) &&
+                  (why == SP_WHY_CONNECT || why == SP_WHY_CONNECT_TIMEOUT);
     if (!wanted || s->attempts > retry->retries)
         return false;
     if (!sp_lease_take(&s->cluster->retries)) {

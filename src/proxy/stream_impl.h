@@ -47,6 +47,7 @@ void sp_report_call(struct sp_stream *stream, const struct sp_line *caller);
 void sp_report_broken(struct sp_line *line, enum sp_why why, const struct sp_event *ev);
 
 /* Write an error answer onto the line; false: not possible inside a frame, the line must end. */
-bool sp_stream_write_error(struct sp_line *line, const struct sp_head *request, enum sp_why why, uint32_t status, bool last);
+bool sp_stream_write_error(struct sp_line *line, const struct sp_head *request, enum sp_why why,
+                           uint32_t status, bool last);
 
 #endif

@@ -1,13 +1,14 @@
 /* tcp: raw relaying. A relay joins the accepted socket and one to an endpoint by two pumps (io/pump.h), which
- * copy small reads and splice large flows; what this file adds is the walk of a call in small: choose a cluster
- * by weight, pick an endpoint, connect (again elsewhere, as often as the chain allows), say who calls (PROXY
- * protocol out), relay, count, report.
+ * copy small reads and splice large flows; what this file adds is the walk of a call in small: choose a
+ * cluster by weight, pick an endpoint, connect (again elsewhere, as often as the chain allows), say who calls
+ * (PROXY protocol out), relay, count, report.
  *
- *    CONNECTING ──on_connected──> FIRST (PROXY header, bytes that were read while looking) ──> RELAYING ──> gone
+ *    CONNECTING ──on_connected──> FIRST (PROXY header, bytes that were read while looking) ──> RELAYING ──>
+ * gone
  *
  * Nothing is read from the caller before the endpoint is there: what it sends waits in the kernel. Each
- * direction ends by itself: FIN is passed on when everything before it has been delivered. Either side breaking
- * cuts both.
+ * direction ends by itself: FIN is passed on when everything before it has been delivered. Either side
+ * breaking cuts both.
  *
  * Idleness is looked at when the timer fires: bytes that flow only note the time. */
 #include "proxy/tcp.h"
@@ -22,8 +23,9 @@
 #include "proxy/worker.h"
 #include "wire/proxyproto.h"
 
+/* wide because a connection of raw bytes has all this and nothing else. */
 struct sp_relay {
-    struct sp_list link;       /* worker->relays */
+    struct sp_list link; /* worker->relays */
     struct sp_worker *worker;
     struct sp_chain *chain;
     struct sp_cluster *cluster;
@@ -31,7 +33,7 @@ struct sp_relay {
     struct sp_sock down, up;
     struct sp_pump to_up, to_down;
     struct sp_origin origin;
-    struct sp_view first;      /* still to be sent ahead of what the pump brings */
+    struct sp_view first; /* still to be sent ahead of what the pump brings */
     struct sp_timer timer;
     sp_ns started_ns, active_ns, connected_ns;
     uint64_t wall_ns, sent, received; /* towards the caller; from the caller */
@@ -40,7 +42,7 @@ struct sp_relay {
     bool up_open, connected, ended_one, closing;
     uint8_t socks; /* whose on_closed is still to come */
     sp_err failure;
-}; /* wide because a connection of raw bytes has all this and nothing else */
+};
 
 static void attempt(struct sp_relay *r);
 static void cut(struct sp_relay *r, enum sp_why why, bool reset);
@@ -84,8 +86,10 @@ static void report(struct sp_relay *r)
 
 static struct sp_series *series(struct sp_relay *r)
 {
-    struct sp_series_key key = { .direction = (uint8_t)r->chain->listener->spec->direction, .protocol = SP_PROTO_TCP,
-                                 .why = (uint16_t)r->why, .cluster = r->cluster ? r->cluster->spec->name : SP_STR_NULL };
+    struct sp_series_key key = { .direction = (uint8_t)r->chain->listener->spec->direction,
+                                 .protocol = SP_PROTO_TCP,
+                                 .why = (uint16_t)r->why,
+                                 .cluster = r->cluster ? r->cluster->spec->name : SP_STR_NULL };
     if (r->endpoint) {
         key.workload = r->endpoint->workload;
         key.workload_namespace = r->endpoint->workload_namespace;
@@ -258,10 +262,12 @@ static bool put_proxy_header(struct sp_relay *r)
     enum sp_proxyproto_out out = r->cluster->spec->proxyproto;
     if (out == SP_PROXYPROTO_OFF)
         return true;
-    struct sp_slab *slab = sp_slab_take_for(sp_loop_slabs(r->worker->loop), SP_PROXYPROTO_WRITE_BYTES + r->first.len);
+    struct sp_slab *slab = sp_slab_take_for(sp_loop_slabs(r->worker->loop),
+                                            SP_PROXYPROTO_WRITE_BYTES + r->first.len);
     if (!slab)
         return false;
-    struct sp_proxyproto header = { .from = r->origin.peer, .to = r->origin.dst.family ? r->origin.dst : r->origin.local,
+    struct sp_proxyproto header = { .from = r->origin.peer,
+                                    .to = r->origin.dst.family ? r->origin.dst : r->origin.local,
                                     .version = out == SP_PROXYPROTO_V1 ? 1 : 2 };
     ssize_t n = sp_proxyproto_write(&header, slab->bytes, SP_PROXYPROTO_WRITE_BYTES);
     if (n < 0) {
@@ -341,9 +347,14 @@ static void on_no_bytes(struct sp_sock *sock, struct sp_slab *slab, char *ptr, s
     SP_ASSERT(!sock); /* reading is the pump's */
 }
 
-static const struct sp_sock_ops down_ops = { .on_bytes = on_no_bytes, .on_end = on_down_end, .on_closed = on_down_closed };
-static const struct sp_sock_ops up_ops = { .on_connected = on_connected, .on_bytes = on_no_bytes, .on_room = on_room,
-                                           .on_end = on_up_end, .on_closed = on_up_closed };
+static const struct sp_sock_ops down_ops = { .on_bytes = on_no_bytes,
+                                             .on_end = on_down_end,
+                                             .on_closed = on_down_closed };
+static const struct sp_sock_ops up_ops = { .on_connected = on_connected,
+                                           .on_bytes = on_no_bytes,
+                                           .on_room = on_room,
+                                           .on_end = on_up_end,
+                                           .on_closed = on_up_closed };
 
 static sp_str draw_cluster(const struct sp_relay *r)
 {
@@ -363,7 +374,8 @@ static enum sp_why open_up(struct sp_relay *r)
 {
     struct sp_balance_key key = { .has_hash = false };
     enum sp_why why = SP_WHY_NO_HEALTHY;
-    struct sp_endpoint *ep = sp_cluster_pick(r->cluster, &key, r->origin.dst.family ? &r->origin.dst : NULL, &why);
+    struct sp_endpoint *ep = sp_cluster_pick(r->cluster, &key, r->origin.dst.family ? &r->origin.dst : NULL,
+                                             &why);
     if (!ep) {
         sp_cell_add(&r->cluster->cells.lb_no_endpoint, 1);
         return why;
@@ -454,6 +466,6 @@ void sp_tcp_start(struct sp_chain *chain, int fd, const struct sp_origin *origin
 void sp_relay_cut_all(struct sp_worker *worker)
 {
     struct sp_relay *r;
-    SP_LIST_EACH (&worker->relays, r, next, struct sp_relay, link)
+    SP_LIST_EACH(&worker->relays, r, next, struct sp_relay, link)
         cut(r, SP_WHY_DRAINING, true);
 }

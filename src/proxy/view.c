@@ -2,7 +2,9 @@
  *
  * Names are Envoy's where Envoy has the figure (cluster.<name>.upstream_rq_total), so that dashboards go on
  * working; ours where it has none. A struct of cells is an array of sp_cell, and its table stands in the same
- * order: the sizes are compared when this is compiled, the order by a test. */
+ * order: the sizes are compared when this is compiled, the order by a test.
+ *
+ * Not known here: how figures are shown, summed or sent. */
 #include "proxy/view.h"
 
 #include "proxy/listener.h"
@@ -90,7 +92,7 @@ const struct sp_cell_name sp_chain_cell_names[sizeof(struct sp_chain_cells) / si
 void sp_worker_walk(struct sp_worker *worker, const struct sp_view_ops *ops, void *arg)
 {
     struct sp_listener *listener;
-    SP_LIST_EACH (&worker->listeners, listener, next, struct sp_listener, link) {
+    SP_LIST_EACH(&worker->listeners, listener, next, struct sp_listener, link) {
         if (ops->on_listener)
             ops->on_listener(arg, listener->spec, &listener->bound, &listener->cells);
         for (uint32_t i = 0; ops->on_chain && i < listener->chain_count; i++)
@@ -106,16 +108,22 @@ void sp_worker_walk(struct sp_worker *worker, const struct sp_view_ops *ops, voi
             ops->on_cluster(arg, cluster->spec, &cluster->cells, &cluster->rq_time_ns);
         struct sp_endpoint *ep;
         if (ops->on_endpoint)
-            SP_LIST_EACH (&cluster->all, ep, next, struct sp_endpoint, link) {
+            SP_LIST_EACH(&cluster->all, ep, next, struct sp_endpoint, link) {
                 struct sp_endpoint_view view = {
-                    .weight = ep->weight, .healthy = ep->healthy && !ep->gone, .rq_total = sp_cell_get(&ep->rq_total),
-                    .rq_error = sp_cell_get(&ep->rq_error), .rq_active = ep->active, .cx_total = sp_cell_get(&ep->cx_total),
-                    .cx_active = sp_cell_get(&ep->cx_active), .cx_connect_fail = sp_cell_get(&ep->cx_connect_fail),
+                    .weight = ep->weight,
+                    .healthy = ep->healthy && !ep->gone,
+                    .rq_total = sp_cell_get(&ep->rq_total),
+                    .rq_error = sp_cell_get(&ep->rq_error),
+                    .rq_active = ep->active,
+                    .cx_total = sp_cell_get(&ep->cx_total),
+                    .cx_active = sp_cell_get(&ep->cx_active),
+                    .cx_connect_fail = sp_cell_get(&ep->cx_connect_fail),
                 };
                 ops->on_endpoint(arg, cluster->spec, &ep->addr, &view);
             }
     }
-    for (struct sp_series *s = __atomic_load_n(&worker->series, __ATOMIC_ACQUIRE); s && ops->on_series; s = s->next)
+    for (struct sp_series *s = __atomic_load_n(&worker->series, __ATOMIC_ACQUIRE); s && ops->on_series;
+         s = s->next)
         ops->on_series(arg, s);
     if (ops->on_worker)
         ops->on_worker(arg, worker->index, &worker->cells);

@@ -27,24 +27,26 @@ struct sp_cell_name {
 };
 
 struct sp_cluster_cells {
-    sp_cell rq_total, rq_active, rq_1xx, rq_2xx, rq_3xx, rq_4xx, rq_5xx, rq_timeout, rq_retry, rq_retry_success,
-        rq_retry_overflow, rq_pending_total, rq_pending_active, rq_pending_overflow, rq_overflow, rq_app_error, rq_rx_reset,
-        rq_cancelled, cx_total, cx_active, cx_connect_fail, cx_connect_timeout, cx_overflow, cx_destroy,
-        cx_destroy_with_active, cx_max_requests, cx_idle_timeout, cx_protocol_error, cx_rx_bytes, cx_tx_bytes, cx_heartbeat,
-        cx_heartbeat_lost, lb_no_endpoint, update_success, update_failure;
+    sp_cell rq_total, rq_active, rq_1xx, rq_2xx, rq_3xx, rq_4xx, rq_5xx, rq_timeout, rq_retry,
+        rq_retry_success, rq_retry_overflow, rq_pending_total, rq_pending_active, rq_pending_overflow,
+        rq_overflow, rq_app_error, rq_rx_reset, rq_cancelled, cx_total, cx_active, cx_connect_fail,
+        cx_connect_timeout, cx_overflow, cx_destroy, cx_destroy_with_active, cx_max_requests, cx_idle_timeout,
+        cx_protocol_error, cx_rx_bytes, cx_tx_bytes, cx_heartbeat, cx_heartbeat_lost, lb_no_endpoint,
+        update_success, update_failure;
 };
 struct sp_listener_cells {
-    sp_cell cx_total, cx_active, cx_destroy, cx_overflow, cx_overload_reject, no_filter_chain_match, detect_timeout,
-        proxy_protocol_error, accept_paused;
+    sp_cell cx_total, cx_active, cx_destroy, cx_overflow, cx_overload_reject, no_filter_chain_match,
+        detect_timeout, proxy_protocol_error, accept_paused;
 };
 struct sp_chain_cells {
-    sp_cell rq_total, rq_active, rq_1xx, rq_2xx, rq_3xx, rq_4xx, rq_5xx, rq_app_error, rq_oneway, rq_rx_reset, rq_timeout,
-        rq_idle_timeout, rq_header_timeout, rq_too_large, no_route, cx_total, cx_active, cx_destroy_remote, cx_idle_timeout,
-        cx_max_duration, cx_protocol_error, cx_rx_bytes, cx_tx_bytes, cx_upgrades, cx_upgrades_active, heartbeats;
+    sp_cell rq_total, rq_active, rq_1xx, rq_2xx, rq_3xx, rq_4xx, rq_5xx, rq_app_error, rq_oneway, rq_rx_reset,
+        rq_timeout, rq_idle_timeout, rq_header_timeout, rq_too_large, no_route, cx_total, cx_active,
+        cx_destroy_remote, cx_idle_timeout, cx_max_duration, cx_protocol_error, cx_rx_bytes, cx_tx_bytes,
+        cx_upgrades, cx_upgrades_active, heartbeats;
 };
 struct sp_worker_cells {
-    sp_cell streams_active, streams_total, streams_refused, memory_refused, connections_active, connections_total, reports_lost,
-        series_overflow, snapshots, accept_errors;
+    sp_cell streams_active, streams_total, streams_refused, memory_refused, connections_active,
+        connections_total, reports_lost, series_overflow, snapshots, accept_errors;
     sp_cell why[SP_WHY_COUNT];
 };
 
@@ -54,16 +56,16 @@ extern const struct sp_cell_name sp_chain_cell_names[sizeof(struct sp_chain_cell
 
 /* One of Istio's standard series: requests that agree in all labels. Strings live as long as the worker. */
 struct sp_series_key {
-    uint8_t direction;  /* enum sp_direction: reporter source (outbound, none) or destination (inbound) */
-    uint8_t protocol;   /* enum sp_protocol */
-    uint16_t status;    /* as HTTP counts */
-    uint16_t why;       /* enum sp_why: response_flags */
+    uint8_t direction; /* enum sp_direction: reporter source (outbound, none) or destination (inbound) */
+    uint8_t protocol;  /* enum sp_protocol */
+    uint16_t status;   /* as HTTP counts */
+    uint16_t why;      /* enum sp_why: response_flags */
     bool app_error;
-    sp_str cluster;     /* name; its labels are in the cluster's spec */
+    sp_str cluster;                      /* name; its labels are in the cluster's spec */
     sp_str workload, workload_namespace; /* of the endpoint, outbound */
 };
 struct sp_series {
-    struct sp_series *next;      /* list of the worker; published with release, never shortened */
+    struct sp_series *next; /* list of the worker; published with release, never shortened */
     struct sp_series_key key;
     sp_str service, service_name, service_namespace; /* destination_* */
     sp_cell requests;
@@ -74,11 +76,14 @@ struct sp_series {
 /* What the walks below hand out; valid during the callback. Called on the loop that owns the worker, or on
  * another thread while the worker is alive: only cells and published lists are touched. */
 struct sp_view_ops {
-    void (*on_listener)(void *arg, const struct sp_listener_spec *spec, const sp_addr *bound, const struct sp_listener_cells *cells);
-    void (*on_chain)(void *arg, sp_str stat_prefix, const struct sp_chain_cells *cells, const struct sp_hist *rq_time_ns);
+    void (*on_listener)(void *arg, const struct sp_listener_spec *spec, const sp_addr *bound,
+                        const struct sp_listener_cells *cells);
+    void (*on_chain)(void *arg, sp_str stat_prefix, const struct sp_chain_cells *cells,
+                     const struct sp_hist *rq_time_ns);
     void (*on_cluster)(void *arg, const struct sp_cluster_spec *spec, const struct sp_cluster_cells *cells,
                        const struct sp_hist *rq_time_ns);
-    void (*on_endpoint)(void *arg, const struct sp_cluster_spec *spec, const sp_addr *addr, const struct sp_endpoint_view *ep);
+    void (*on_endpoint)(void *arg, const struct sp_cluster_spec *spec, const sp_addr *addr,
+                        const struct sp_endpoint_view *ep);
     void (*on_series)(void *arg, const struct sp_series *series);
     void (*on_worker)(void *arg, uint32_t index, const struct sp_worker_cells *cells);
 };

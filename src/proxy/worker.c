@@ -1,15 +1,15 @@
 /* worker: one thread's world, and how configuration enters it.
  *
  * A snapshot is applied between two turns: clusters first, so that no route meets a missing one, then
- * listeners, then what is no longer named leaves. Objects that stay are updated in place and keep their sockets,
- * lines, calls and figures; what leaves stops taking new work and is freed with its last user.
+ * listeners, then what is no longer named leaves. Objects that stay are updated in place and keep their
+ * sockets, lines, calls and figures; what leaves stops taking new work and is freed with its last user.
  *
  * sp_process_cluster is the main thread's; a worker finds the shared budgets already made (sp_worker_apply is
  * preceded by sp_process_cluster for every cluster, on the main loop), by reading the map that nobody changes
  * while workers apply.
  *
- * Draining: listeners close, idle lines close, busy ones say that they are the last; on_drained when nothing is
- * left; at the deadline what is left is cut.
+ * Draining: listeners close, idle lines close, busy ones say that they are the last; on_drained when nothing
+ * is left; at the deadline what is left is cut.
  *
  * Series (Istio's metrics) are made on first use and never removed; their number is bounded, because labels
  * come from peers: beyond the bound all share one series named `overflow`. */
@@ -27,7 +27,8 @@
 
 static void on_tick(struct sp_timer *timer);
 
-sp_err sp_worker_init(struct sp_worker *worker, struct sp_process *process, struct sp_loop *loop, uint32_t index)
+sp_err sp_worker_init(struct sp_worker *worker, struct sp_process *process, struct sp_loop *loop,
+                      uint32_t index)
 {
     memset(worker, 0, sizeof(*worker));
     worker->index = index;
@@ -71,10 +72,10 @@ fail_ring:
 static void cut_everything(struct sp_worker *worker)
 {
     struct sp_listener *listener;
-    SP_LIST_EACH (&worker->listeners, listener, next, struct sp_listener, link)
+    SP_LIST_EACH(&worker->listeners, listener, next, struct sp_listener, link)
         sp_listener_free(listener);
     struct sp_line *line;
-    SP_LIST_EACH (&worker->lines, line, next_line, struct sp_line, link)
+    SP_LIST_EACH(&worker->lines, line, next_line, struct sp_line, link)
         sp_line_close(line, SP_WHY_DRAINING, true);
     sp_intake_cut_all(worker);
     sp_relay_cut_all(worker);
@@ -84,12 +85,13 @@ static void cut_everything(struct sp_worker *worker)
     while (sp_map_next(&worker->clusters, &at, &name, &value)) {
         struct sp_cluster *cluster = value;
         struct sp_endpoint *ep;
-        SP_LIST_EACH (&cluster->all, ep, next_ep, struct sp_endpoint, link) {
+        SP_LIST_EACH(&cluster->all, ep, next_ep, struct sp_endpoint, link) {
             ep->users++;
             struct sp_list *lists[] = { &ep->idle, &ep->busy, &ep->connecting };
             for (unsigned i = 0; i < SP_COUNTOF(lists); i++)
                 while (!sp_list_is_empty(lists[i]))
-                    sp_line_close(SP_CONTAINER(lists[i]->next, struct sp_line, pool_link), SP_WHY_DRAINING, true);
+                    sp_line_close(SP_CONTAINER(lists[i]->next, struct sp_line, pool_link), SP_WHY_DRAINING,
+                                  true);
             sp_endpoint_unuse(ep);
         }
     }
@@ -162,7 +164,9 @@ static sp_err apply_cluster(struct sp_worker *worker, struct sp_resource *resour
     if (cluster) {
         sp_err err = sp_cluster_update(cluster, resource);
         if (!err) /* the key's bytes live in the resource: put the new ones in */
-            err = sp_map_remove(&worker->clusters, cluster->spec->name) ? sp_map_put(&worker->clusters, cluster->spec->name, cluster, NULL) : 0;
+            err = sp_map_remove(&worker->clusters, cluster->spec->name)
+                      ? sp_map_put(&worker->clusters, cluster->spec->name, cluster, NULL)
+                      : 0;
         return err;
     }
     sp_err err = sp_cluster_new(worker, resource, shared, &cluster);
@@ -185,7 +189,7 @@ static void drop_clusters(struct sp_worker *worker, const struct sp_snapshot *sn
         while (sp_map_next(&worker->clusters, &at, &name, &value)) {
             if (sp_snapshot_cluster(snapshot, name))
                 continue;
-            (void)sp_map_remove(&worker->clusters, name);
+            sp_map_remove(&worker->clusters, name);
             sp_cluster_free(value);
             again = true;
             break;
@@ -196,7 +200,7 @@ static void drop_clusters(struct sp_worker *worker, const struct sp_snapshot *sn
 static struct sp_listener *find_listener(struct sp_worker *worker, sp_str name)
 {
     struct sp_listener *listener;
-    SP_LIST_EACH (&worker->listeners, listener, next, struct sp_listener, link)
+    SP_LIST_EACH(&worker->listeners, listener, next, struct sp_listener, link)
         if (sp_str_eq(listener->spec->name, name))
             return listener;
     return NULL;
@@ -210,7 +214,8 @@ static int fd_for(const struct sp_listen_fds *fds, sp_str name)
     return -1;
 }
 
-static sp_err apply_listener(struct sp_worker *worker, struct sp_resource *resource, const struct sp_listen_fds *fds)
+static sp_err apply_listener(struct sp_worker *worker, struct sp_resource *resource,
+                             const struct sp_listen_fds *fds)
 {
     struct sp_listener *listener = find_listener(worker, resource->name);
     if (listener && listener->resource == resource)
@@ -223,7 +228,8 @@ static sp_err apply_listener(struct sp_worker *worker, struct sp_resource *resou
     return sp_listener_new(worker, resource, fd_for(fds, resource->name), is_unix, &listener);
 }
 
-sp_err sp_worker_apply(struct sp_worker *worker, struct sp_snapshot *snapshot, const struct sp_listen_fds *fds)
+sp_err sp_worker_apply(struct sp_worker *worker, struct sp_snapshot *snapshot,
+                       const struct sp_listen_fds *fds)
 {
     sp_err first = 0;
     for (int kind = 0; kind < 2; kind++) {
@@ -238,7 +244,7 @@ sp_err sp_worker_apply(struct sp_worker *worker, struct sp_snapshot *snapshot, c
         }
     }
     struct sp_listener *listener;
-    SP_LIST_EACH (&worker->listeners, listener, next, struct sp_listener, link)
+    SP_LIST_EACH(&worker->listeners, listener, next, struct sp_listener, link)
         if (!sp_snapshot_listener(snapshot, listener->spec->name))
             sp_listener_free(listener);
     drop_clusters(worker, snapshot);
@@ -250,8 +256,8 @@ sp_err sp_worker_apply(struct sp_worker *worker, struct sp_snapshot *snapshot, c
     return first;
 }
 
-void sp_worker_set_endpoints(struct sp_worker *worker, sp_str name, const struct sp_endpoint_found *found, uint32_t count,
-                             bool failed)
+void sp_worker_set_endpoints(struct sp_worker *worker, sp_str name, const struct sp_endpoint_found *found,
+                             uint32_t count, bool failed)
 {
     struct sp_cluster *cluster = sp_map_get(&worker->clusters, name);
     if (!cluster)
@@ -265,7 +271,8 @@ void sp_worker_set_endpoints(struct sp_worker *worker, sp_str name, const struct
 
 static bool is_empty(const struct sp_worker *worker)
 {
-    return sp_list_is_empty(&worker->streams) && sp_list_is_empty(&worker->lines) && sp_list_is_empty(&worker->relays);
+    return sp_list_is_empty(&worker->streams) && sp_list_is_empty(&worker->lines) &&
+           sp_list_is_empty(&worker->relays);
 }
 
 static void check_drained(struct sp_worker *worker)
@@ -289,7 +296,7 @@ static void on_tick(struct sp_timer *timer)
     while (sp_map_next(&worker->clusters, &at, &name, &value))
         sp_cluster_tick(value);
     struct sp_listener *listener;
-    SP_LIST_EACH (&worker->listeners, listener, next, struct sp_listener, link)
+    SP_LIST_EACH(&worker->listeners, listener, next, struct sp_listener, link)
         sp_listener_tick(listener);
     uint64_t total = sp_cell_get(&worker->cells.streams_total);
     if (total == worker->streams_before && is_empty(worker)) { /* idle: hold no memory for speed */
@@ -308,7 +315,7 @@ static void on_deadline(struct sp_timer *timer)
 {
     struct sp_worker *worker = SP_CONTAINER(timer, struct sp_worker, deadline);
     struct sp_stream *stream;
-    SP_LIST_EACH (&worker->streams, stream, next, struct sp_stream, link)
+    SP_LIST_EACH(&worker->streams, stream, next, struct sp_stream, link)
         sp_stream_cut(stream, SP_WHY_DRAINING);
     cut_everything(worker);
 }
@@ -316,18 +323,19 @@ static void on_deadline(struct sp_timer *timer)
 void sp_worker_drain_listeners(struct sp_worker *worker, bool inbound_only)
 {
     struct sp_listener *listener;
-    SP_LIST_EACH (&worker->listeners, listener, next, struct sp_listener, link)
+    SP_LIST_EACH(&worker->listeners, listener, next, struct sp_listener, link)
         if (!inbound_only || listener->spec->direction == SP_DIRECTION_INBOUND)
             sp_listener_free(listener);
 }
 
-void sp_worker_drain(struct sp_worker *worker, sp_ns deadline_ns, void (*on_drained)(struct sp_worker *worker))
+void sp_worker_drain(struct sp_worker *worker, sp_ns deadline_ns,
+                     void (*on_drained)(struct sp_worker *worker))
 {
     worker->draining = true;
     worker->on_drained = on_drained;
     sp_worker_drain_listeners(worker, false);
     struct sp_line *line;
-    SP_LIST_EACH (&worker->lines, line, next, struct sp_line, link)
+    SP_LIST_EACH(&worker->lines, line, next, struct sp_line, link)
         sp_line_drain(line);
     worker->deadline.on_fire = on_deadline;
     sp_timer_set(worker->loop, &worker->deadline, deadline_ns);
@@ -359,7 +367,8 @@ static struct sp_series *make_series(struct sp_worker *worker, const struct sp_s
 {
     sp_str service = spec ? spec->service : SP_STR_NULL, name = spec ? spec->service_name : SP_STR_NULL;
     sp_str space = spec ? spec->service_namespace : SP_STR_NULL;
-    size_t bytes = text.len + key->cluster.len + key->workload.len + key->workload_namespace.len + service.len + name.len + space.len;
+    size_t bytes = text.len + key->cluster.len + key->workload.len + key->workload_namespace.len +
+                   service.len + name.len + space.len;
     struct sp_series *series = sp_mem_zalloc(sizeof(*series) + bytes);
     if (!series)
         return NULL;
@@ -385,7 +394,8 @@ static struct sp_series *make_series(struct sp_worker *worker, const struct sp_s
     return series;
 }
 
-struct sp_series *sp_worker_series(struct sp_worker *worker, const struct sp_series_key *key, const struct sp_cluster_spec *spec)
+struct sp_series *sp_worker_series(struct sp_worker *worker, const struct sp_series_key *key,
+                                   const struct sp_cluster_spec *spec)
 {
     char text[1024];
     char *at = text;

@@ -14,6 +14,7 @@
 struct sp_stream;
 struct sp_line;
 
+/* wide because it is the root of everything that a thread owns; what has a life of its own hangs below it. */
 struct sp_worker {
     uint32_t index;
     struct sp_process *process;
@@ -31,25 +32,28 @@ struct sp_worker {
     struct sp_line *free_lines;
     uint32_t free_stream_count, free_line_count;
     struct sp_lease connection_lease, stream_lease;
-    struct sp_ring reports;        /* to observe: calls whose chain has a log */
-    struct sp_report *recent;      /* circular: the last calls, for /why */
+    struct sp_ring reports;   /* to observe: calls whose chain has a log */
+    struct sp_report *recent; /* circular: the last calls, for /why */
     uint32_t recent_cap, recent_at;
-    struct sp_series *series;      /* published list */
+    struct sp_series *series; /* published list */
     struct sp_map series_by_key;
     uint32_t series_count;
-    struct sp_timer tick;          /* once a second while anything is open */
-    struct sp_timer deadline;      /* of draining */
-    uint64_t streams_before;       /* streams_total at the last tick */
+    struct sp_timer tick;     /* once a second while anything is open */
+    struct sp_timer deadline; /* of draining */
+    uint64_t streams_before;  /* streams_total at the last tick */
     struct sp_worker_cells cells;
     bool draining;
     void (*on_drained)(struct sp_worker *worker); /* draining and nothing is left */
     void *on_drained_arg;
-}; /* over 30 fields: this is the root of everything a thread owns; what has a life of its own hangs below it */
+    /* over 30 fields: this is the root of everything a thread owns; what has a life of its own hangs below
+     * it */
+};
 
 enum { SP_SERIES_MAX = 4096, SP_REPORT_RING = 1024 };
 
 /* On the worker's own thread (or before it starts). The loop stays the caller's. */
-sp_err sp_worker_init(struct sp_worker *worker, struct sp_process *process, struct sp_loop *loop, uint32_t index) SP_MUST_USE;
+sp_err sp_worker_init(struct sp_worker *worker, struct sp_process *process, struct sp_loop *loop,
+                      uint32_t index) SP_MUST_USE;
 /* Everything is cut. */
 void sp_worker_deinit(struct sp_worker *worker);
 
@@ -61,19 +65,22 @@ struct sp_listen_fds {
 };
 /* Swap the configuration, between two turns. Listeners that stay keep their sockets and connections; on an
  * error the worker goes on with the old one where it can, and the error is the first that was met. */
-sp_err sp_worker_apply(struct sp_worker *worker, struct sp_snapshot *snapshot, const struct sp_listen_fds *fds) SP_MUST_USE;
+sp_err sp_worker_apply(struct sp_worker *worker, struct sp_snapshot *snapshot,
+                       const struct sp_listen_fds *fds) SP_MUST_USE;
 /* Endpoints of a STRICT_DNS cluster; no such cluster is fine. */
-void sp_worker_set_endpoints(struct sp_worker *worker, sp_str cluster, const struct sp_endpoint_found *found, uint32_t count,
-                             bool failed);
+void sp_worker_set_endpoints(struct sp_worker *worker, sp_str cluster, const struct sp_endpoint_found *found,
+                             uint32_t count, bool failed);
 
 /* Stop accepting; finish what is under way, ask peers to go; on_drained when nothing is left. After
  * `deadline_ns` what is left is cut. */
-void sp_worker_drain(struct sp_worker *worker, sp_ns deadline_ns, void (*on_drained)(struct sp_worker *worker));
+void sp_worker_drain(struct sp_worker *worker, sp_ns deadline_ns,
+                     void (*on_drained)(struct sp_worker *worker));
 void sp_worker_drain_listeners(struct sp_worker *worker, bool inbound_only);
 
 struct sp_cluster *sp_worker_cluster(struct sp_worker *worker, sp_str name);
 /* The series of `key`; the shared overflow series when there are too many. */
-struct sp_series *sp_worker_series(struct sp_worker *worker, const struct sp_series_key *key, const struct sp_cluster_spec *spec);
+struct sp_series *sp_worker_series(struct sp_worker *worker, const struct sp_series_key *key,
+                                   const struct sp_cluster_spec *spec);
 
 /* A record to fill in place; goes to /why's ring, and to the log ring when `log_mask` is set at commit. */
 struct sp_report *sp_worker_report(struct sp_worker *worker);

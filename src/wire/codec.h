@@ -25,13 +25,15 @@ enum sp_event_kind { SP_EVENT_NONE, SP_EVENT_HEAD, SP_EVENT_DATA, SP_EVENT_END }
 
 struct sp_event {
     enum sp_event_kind kind;
-    bool end;             /* the message is complete with this event (END implies it) */
-    bool trailers;        /* END: head->headers[] hold trailers; the rest of the head is left as it was */
-    sp_str body;          /* HEAD and DATA: body bytes as they stand in the input (chunk framing taken off) */
-    const char *why;      /* on a negative result: static words for people */
-    uint16_t status;      /* on a negative result: the HTTP status to refuse with (400, 413, 414, 431, 501, 505) */
+    bool end;        /* the message is complete with this event (END implies it) */
+    bool trailers;   /* END: head->headers[] hold trailers; the rest of the head is left as it was */
+    sp_str body;     /* HEAD and DATA: body bytes as they stand in the input (chunk framing taken off) */
+    const char *why; /* on a negative result: static words for people */
+    /* on a negative result: the HTTP status to refuse with (400, 413, 414, 431, 501, 505) */
+    uint16_t status;
     struct sp_head *head; /* given by the caller with its headers and header_cap; filled by HEAD, and by END
-                           * with trailers. NULL will do for what cannot be a HEAD: trailers are dropped then */
+                           * with trailers. NULL will do for what cannot be a HEAD: trailers are dropped
+                           * then */
 };
 
 struct sp_codec_limits {
@@ -52,8 +54,8 @@ struct sp_codec_state {
 struct sp_codec {
     const char *name;
     enum sp_protocol protocol;
-    bool multiplexed;   /* many calls at once on a connection, told apart by id */
-    bool both_ways;     /* a "client" may receive requests too */
+    bool multiplexed;    /* many calls at once on a connection, told apart by id */
+    bool both_ways;      /* a "client" may receive requests too */
     uint32_t save_bytes; /* size of a saved state */
 
     /* `state` zeroed or not; limits are borrowed for as long as the state lives. */
@@ -80,12 +82,12 @@ struct sp_codec {
     /* What ends the body (last chunk and trailers); 0 where nothing does. */
     ssize_t (*encode_end)(const struct sp_head *head, const struct sp_head *trailers, char *out, size_t room);
     /* A complete error answer of our own. */
-    ssize_t (*encode_error)(const struct sp_head *request, uint32_t status, sp_str reason_code, sp_str text, bool last,
-                            char *out, size_t room);
-    /* Multiplexed: forwarding a head as its own bytes. `patch` writes another id and, unless it is 0, the time
-     * that is left into head->raw where it lies; `delta` is for a head that was encoded anew as `sent`. Both
-     * return what `fix` must XOR onto the frame's checksum as the body passes (0: nothing); `bytes` is a piece
-     * of the body with `left` bytes of body_bytes still to come behind it. */
+    ssize_t (*encode_error)(const struct sp_head *request, uint32_t status, sp_str reason_code, sp_str text,
+                            bool last, char *out, size_t room);
+    /* Multiplexed: forwarding a head as its own bytes. `patch` writes another id and, unless it is 0, the
+     * time that is left into head->raw where it lies; `delta` is for a head that was encoded anew as `sent`.
+     * Both return what `fix` must XOR onto the frame's checksum as the body passes (0: nothing); `bytes` is a
+     * piece of the body with `left` bytes of body_bytes still to come behind it. */
     uint32_t (*patch)(const struct sp_head *head, uint32_t id, int32_t timeout_ms);
     uint32_t (*delta)(const struct sp_head *head, sp_str sent);
     void (*fix)(char *bytes, size_t len, uint64_t left, uint32_t delta);

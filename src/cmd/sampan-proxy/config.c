@@ -1,5 +1,10 @@
-/* config: from the file to the model: form reads the text into typed values, xds turns these into what the proxy
- * runs on. Every error of both is said at once, each with file, line, column and path; nothing has started by then. */
+/* config: reads a bootstrap.
+ *
+ * from the file to the model: form reads the text into typed values, xds turns these into what the
+ * proxy runs on. Every error of both is said at once, each with file, line, column and path; nothing has
+ * started by then.
+ *
+ * Not known here: what the settings mean, and whether anything runs. */
 #include "cmd/sampan-proxy/config.h"
 
 #include <stdio.h>

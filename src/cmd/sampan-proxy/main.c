@@ -1,9 +1,10 @@
 /* sampan-proxy: the sidecar.
  *
- *    options ──> bootstrap ──> (validate: end here) ──> addresses opened ──> workers ──> ready ──> wait ──> drain
+ *    options ──> bootstrap ──> (validate: end here) ──> addresses opened ──> workers ──> ready ──> wait ──>
+ * drain
  *
- * This file is the table of contents: options.c reads the command line, config.c the bootstrap, parts.c lists the
- * codecs, serve.c runs the threads. Nothing is decided here. */
+ * This file is the table of contents: options.c reads the command line, config.c the bootstrap, parts.c lists
+ * the codecs, serve.c runs the threads. Nothing is decided here. */
 #include <stdio.h>
 #include <stdlib.h>
 
@@ -37,18 +38,11 @@ int main(int argc, char **argv)
     if (proxy_options_parse(argc, argv, &options))
         return 2;
     switch (options.mode) {
-    case PROXY_HELP:
-        proxy_options_help();
-        return EXIT_SUCCESS;
-    case PROXY_VERSION:
-        printf("sampan-proxy " SP_VERSION "\n");
-        return EXIT_SUCCESS;
-    case PROXY_VALIDATE:
-        return validate(&options);
-    case PROXY_SERVE:
-        return serve(&options);
-    case PROXY_INTERCEPT:
-        return proxy_intercept(options.intercept_argc, options.intercept_argv);
+    case PROXY_HELP: proxy_options_help(); return EXIT_SUCCESS;
+    case PROXY_VERSION: printf("sampan-proxy " SP_VERSION "\n"); return EXIT_SUCCESS;
+    case PROXY_VALIDATE: return validate(&options);
+    case PROXY_SERVE: return serve(&options);
+    case PROXY_INTERCEPT: return proxy_intercept(options.intercept_argc, options.intercept_argv);
     }
     return 2;
 }

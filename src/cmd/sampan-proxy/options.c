@@ -1,4 +1,10 @@
-/* options: the command line. A table says each option, so that the help and the parser cannot disagree. */
+/* options: the command line. A table says each option, so that the help and the parser cannot disagree.
+ *
+ * "--name value", "--name=value" and a one-letter alias are understood; what is not in the table is an error
+ * that names it. `intercept` is a program of its own behind the first word: its options are its own.
+ *
+ * Values are checked here for their form; what they lead to is found out by whoever uses them.
+ * Nothing here starts anything. */
 #include "cmd/sampan-proxy/options.h"
 
 #include <stdio.h>
@@ -14,23 +20,28 @@ struct option_row {
 
 static const struct option_row rows[] = {
     [OPT_CONFIG] = { "--config", "-c", "FILE", "the bootstrap: Envoy v3, YAML or JSON" },
-    [OPT_MODE] = { "--mode", NULL, "serve|validate", "validate: read the bootstrap, say all errors, end (default: serve)" },
-    [OPT_CONCURRENCY] = { "--concurrency", NULL, "N", "worker threads, 1 to 64 (default: one for each processor)" },
-    [OPT_LOG_LEVEL] = { "--log-level", "-l", "LEVEL", "error, warn, info or debug (default: info); also at run time: /logging" },
-    [OPT_BASE_DIR] = { "--base-dir", NULL, "DIR", "where sockets of admin and hot upgrade live (default: $XDG_RUNTIME_DIR/sampan, else /run/sampan)" },
+    [OPT_MODE] = { "--mode", NULL, "serve|validate",
+                   "validate: read the bootstrap, say all errors, end (default: serve)" },
+    [OPT_CONCURRENCY] = { "--concurrency", NULL, "N",
+                          "worker threads, 1 to 64 (default: one for each processor)" },
+    [OPT_LOG_LEVEL] = { "--log-level", "-l", "LEVEL",
+                        "error, warn, info or debug (default: info); at run time: /logging" },
+    [OPT_BASE_DIR] = { "--base-dir", NULL, "DIR",
+                       "where our sockets live (default: $XDG_RUNTIME_DIR/sampan, else /run/sampan)" },
     [OPT_HELP] = { "--help", "-h", NULL, "this text" },
     [OPT_VERSION] = { "--version", NULL, NULL, "name and version" },
 };
 
 void proxy_options_help(void)
 {
-    printf("sampan-proxy: the sidecar of the Sampan service mesh\n\n"
-           "usage: sampan-proxy -c FILE [options]\n"
-           "       sampan-proxy intercept print|apply|remove [options]   (see sampan-proxy intercept --help)\n\n");
+    printf(
+        "sampan-proxy: the sidecar of the Sampan service mesh\n\n"
+        "usage: sampan-proxy -c FILE [options]\n"
+        "       sampan-proxy intercept print|apply|remove [options]   (see sampan-proxy intercept --help)\n\n");
     for (unsigned i = 0; i < SP_COUNTOF(rows); i++) {
         char left[64];
-        snprintf(left, sizeof(left), "%s%s%s %s", rows[i].alias ? rows[i].alias : "", rows[i].alias ? ", " : "", rows[i].name,
-                 rows[i].value ? rows[i].value : "");
+        snprintf(left, sizeof(left), "%s%s%s %s", rows[i].alias ? rows[i].alias : "",
+                 rows[i].alias ? ", " : "", rows[i].name, rows[i].value ? rows[i].value : "");
         printf("  %-32s %s\n", left, rows[i].help);
     }
     printf("\nexample:\n  sampan-proxy -c examples/sidecar.yaml --mode validate\n"
@@ -47,9 +58,7 @@ static sp_err set_value(struct proxy_options *o, enum option_id id, const char *
 {
     uint64_t n;
     switch (id) {
-    case OPT_CONFIG:
-        o->config = value;
-        return 0;
+    case OPT_CONFIG: o->config = value; return 0;
     case OPT_MODE:
         if (strcmp(value, "serve") != 0 && strcmp(value, "validate") != 0)
             return wrong("--mode is serve or validate, not", value);
@@ -64,15 +73,9 @@ static sp_err set_value(struct proxy_options *o, enum option_id id, const char *
         if (sp_log_level_parse(sp_str_c(value), &o->log_level))
             return wrong("--log-level is error, warn, info or debug, not", value);
         return 0;
-    case OPT_BASE_DIR:
-        o->base_dir = value;
-        return 0;
-    case OPT_HELP:
-        o->mode = PROXY_HELP;
-        return 0;
-    case OPT_VERSION:
-        o->mode = PROXY_VERSION;
-        return 0;
+    case OPT_BASE_DIR: o->base_dir = value; return 0;
+    case OPT_HELP: o->mode = PROXY_HELP; return 0;
+    case OPT_VERSION: o->mode = PROXY_VERSION; return 0;
     }
     return SP_E_INVALID;
 }
@@ -88,7 +91,9 @@ static int parse_one(int left, char **argv, struct proxy_options *o)
             continue;
         const char *value = arg[name_len] == '=' ? arg + name_len + 1 : NULL;
         if (!rows[i].value)
-            return value ? wrong("no value is taken by", rows[i].name) : set_value(o, (enum option_id)i, NULL) ? SP_E_INVALID : 1;
+            return value                                   ? wrong("no value is taken by", rows[i].name)
+                   : set_value(o, (enum option_id)i, NULL) ? SP_E_INVALID
+                                                           : 1;
         if (!value && left < 2)
             return wrong("a value is missing behind", arg);
         sp_err err = set_value(o, (enum option_id)i, value ? value : argv[1]);

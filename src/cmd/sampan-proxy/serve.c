@@ -9,8 +9,8 @@
  *   5 all drained, or their deadline passed: loops stop, threads are joined, everything is taken down
  *
  * Each worker has a listening socket of its own for each TCP address (SO_REUSEPORT): the kernel spreads
- * connections and no worker waits for another. Since SO_REUSEPORT would let a second process share the address
- * unasked, the address is first tried without it. */
+ * connections and no worker waits for another. Since SO_REUSEPORT would let a second process share the
+ * address unasked, the address is first tried without it. */
 #include "cmd/sampan-proxy/serve.h"
 
 #include <pthread.h>
@@ -22,7 +22,9 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "cmd/sampan-proxy/config.h"
 #include "cmd/sampan-proxy/logsink.h"
+#include "cmd/sampan-proxy/options.h"
 #include "cmd/sampan-proxy/parts.h"
 #include "io/dns.h"
 #include "io/file.h"
@@ -42,7 +44,7 @@ struct thread {
     struct sp_mail mail;    /* drain order to the worker */
     struct sp_mail drained; /* its answer */
     bool made, running;
-    sp_str *names;          /* listeners, with fds */
+    sp_str *names; /* listeners, with fds */
     int *fds;
     uint32_t fd_count;
 };
@@ -65,15 +67,21 @@ static sp_err refuse_address(const struct sp_listener_spec *spec, sp_err err)
 {
     char text[SP_ADDR_TEXT_BYTES];
     sp_addr_print(&spec->addr, text, sizeof(text));
-    const char *advice = err == SP_E_EXISTS ? "another process listens there" : err == SP_E_DENIED ? "permission is missing" : sp_err_str(err);
-    fprintf(stderr, "sampan-proxy: listener %.*s: cannot listen on %s: %s\n", SP_STR_ARG(spec->name), text, advice);
+    const char *advice = err == SP_E_EXISTS   ? "another process listens there"
+                         : err == SP_E_DENIED ? "permission is missing"
+                                              : sp_err_str(err);
+    fprintf(stderr, "sampan-proxy: listener %.*s: cannot listen on %s: %s\n", SP_STR_ARG(spec->name), text,
+            advice);
     return err;
 }
 
 static sp_err open_address(const struct sp_listener_spec *spec, bool share, int *ret_fd)
 {
-    struct sp_listen_config config = { .addr = spec->addr, .backlog = spec->backlog, .mode = spec->unix_mode,
-                                       .transparent = spec->transparent, .reuse_port = share };
+    struct sp_listen_config config = { .addr = spec->addr,
+                                       .backlog = spec->backlog,
+                                       .mode = spec->unix_mode,
+                                       .transparent = spec->transparent,
+                                       .reuse_port = share };
     return sp_listen_fd(&config, ret_fd);
 }
 
@@ -268,7 +276,8 @@ static sp_err set_up(struct server *server)
     struct sp_settings *settings = server->config->settings;
     uint64_t descriptors = sp_proc_raise_files();
     if (!settings->max_connections) /* each call may need one more, upstream */
-        settings->max_connections = (uint32_t)SP_MAX(16, (descriptors - SP_MIN(descriptors, DESCRIPTORS_OWN)) / 2);
+        settings->max_connections = (uint32_t)SP_MAX(
+            16, (descriptors - SP_MIN(descriptors, DESCRIPTORS_OWN)) / 2);
     signal(SIGPIPE, SIG_IGN);
     struct sp_loop_config config = { .keep_slab_bytes = 256 * 1024 };
     server->loop = sp_loop_new(&config);
@@ -277,7 +286,8 @@ static sp_err set_up(struct server *server)
     server->signals = sp_signals_new(server->loop, signals, SP_COUNTOF(signals), on_signal, server);
     if (!server->signals)
         return SP_E_IO;
-    sp_err err = sp_process_init(&server->process, server->loop, &server->log, settings, proxy_codecs, server->thread_count);
+    sp_err err = sp_process_init(&server->process, server->loop, &server->log, settings, proxy_codecs,
+                                 server->thread_count);
     if (err)
         return err;
     sp_snapshot_ref(server->config->snapshot);

@@ -2,8 +2,8 @@
 #ifndef SP_CMD_PROXY_SERVE_H
 #define SP_CMD_PROXY_SERVE_H
 
-#include "cmd/sampan-proxy/config.h"
-#include "cmd/sampan-proxy/options.h"
+struct proxy_config;
+struct proxy_options;
 
 /* Returns the exit status. */
 int proxy_serve(const struct proxy_options *options, struct proxy_config *config);
