@@ -236,7 +236,10 @@ ssize_t sp_h1_read_fields(sp_str in, const uint32_t *ends, uint32_t first, uint3
             break;
         case SP_HDR_CONNECTION: f.options = true, h->flags = SP_HEADER_HOP; break;
         case SP_HDR_UPGRADE: f.upgrade = h, h->flags = SP_HEADER_HOP; break;
-        case SP_HDR_EXPECT: f.expect = h; break;
+        case SP_HDR_EXPECT:
+            /* RFC 9110 10.1.1: of HTTP/1.0 it is not heeded, so it must not reach one who heeds it. */
+            f.expect = h, h->flags = head->flags & SP_HEAD_OLD ? SP_HEADER_HOP : 0;
+            break;
         case SP_HDR_KEEP_ALIVE:
         case SP_HDR_PROXY_CONNECTION:
         case SP_HDR_TE: h->flags = SP_HEADER_HOP; break;

@@ -270,7 +270,7 @@ static void a_head_that_trickles_in_is_looked_at_once(void **state)
     sp_buf_deinit(&text);
 }
 
-/* --- saved states ---------------------------------------------------------------------------------------- */
+/* --- saved states --------------------------------------------------------------------------------------- */
 
 static void check_load(size_t at, unsigned char byte, bool want)
 {
