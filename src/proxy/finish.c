@@ -39,6 +39,8 @@ bool sp_stream_write_error(struct sp_line *line, const struct sp_head *request, 
     if (n < 0)
         return false;
     sp_conn_commit(&line->conn, (size_t)n);
+    if (line->conn.codec->answered)
+        line->conn.codec->answered(&line->conn.codec_state, NULL);
     return true;
 }
 
@@ -183,6 +185,7 @@ void sp_stream_answer_self(struct sp_stream *s)
         s->answer_bytes = body.len;
     }
     sp_conn_commit(&s->caller->conn, (size_t)n);
+    s->codec->answered(&s->caller->conn.codec_state, &head);
     s->answer_started = s->answer_done = s->own_answer = true;
     sp_stream_finish(s);
 }

@@ -58,18 +58,18 @@ static size_t head_room(const struct sp_head *head)
 }
 
 /* Encode `head` onto the line; *ret_sent are the bytes as they stand there. */
-static bool write_head(struct sp_line *to, const struct sp_head *head, sp_str *ret_sent)
+static sp_err write_head(struct sp_line *to, const struct sp_head *head, sp_str *ret_sent)
 {
     size_t room = head_room(head);
     if (room > HEAD_ROOM_MAX)
-        return false;
+        return SP_E_LIMIT;
     char *out = sp_conn_reserve(&to->conn, room);
     ssize_t n = out ? to->conn.codec->encode_head(head, out, room) : SP_E_NOMEM;
     if (n < 0)
-        return false;
+        return (sp_err)n;
     sp_conn_commit(&to->conn, (size_t)n);
     *ret_sent = sp_str_of(out, (size_t)n);
-    return true;
+    return 0;
 }
 
 /* A piece of body, wrapped when the head says so. `view`'s reference goes along. */
@@ -129,12 +129,12 @@ static void fix_body(struct sp_stream *s, const struct sp_codec *codec, sp_str b
         codec->fix((char *)(uintptr_t)body.ptr, body.len, s->body_left, s->delta);
 }
 
-static bool send_frame_head(struct sp_stream *s, struct sp_line *to)
+static sp_err send_frame_head(struct sp_stream *s, struct sp_line *to)
 {
     const struct sp_codec *codec = to->conn.codec;
     s->callee_id = sp_line_take_id(to, s->oneway ? NULL : s);
     if (!s->callee_id)
-        return false;
+        return SP_E_NOMEM;
     s->body_left = s->request.body_bytes > 0 ? (uint64_t)s->request.body_bytes : 0;
     sp_str body = sp_str_of(s->first.ptr, s->first.len);
     int32_t left = time_left(s);
@@ -143,32 +143,32 @@ static bool send_frame_head(struct sp_stream *s, struct sp_line *to)
         fix_body(s, codec, body);
         SP_ASSERT(!body.len || body.ptr == s->request.raw.ptr + s->request.raw.len);
         sp_conn_queue(&to->conn, view_of(s->request_slab, s->request.raw.ptr, s->request.raw.len + body.len));
-        return true;
+        return 0;
     }
     struct sp_head head = s->request;
     head.id = s->callee_id;
     head.timeout_ms = left ? left : head.timeout_ms;
     sp_str sent;
-    if (!write_head(to, &head, &sent))
-        return false;
+    sp_err err = write_head(to, &head, &sent);
+    if (err)
+        return err;
     s->delta = codec->delta(&s->request, sent);
     fix_body(s, codec, body);
     sp_conn_queue(&to->conn, view_of(s->request_slab, body.ptr, body.len));
-    return true;
+    return 0;
 }
 
-static bool send_http_head(struct sp_stream *s, struct sp_line *to)
+static sp_err send_http_head(struct sp_stream *s, struct sp_line *to)
 {
     sp_str sent;
     s->request.flags &= ~(uint32_t)SP_HEAD_LAST; /* our line to the callee lives on */
-    bool was_last = s->caller_last;
-    if (!write_head(to, &s->request, &sent))
-        return false;
-    s->caller_last = was_last;
+    sp_err err = write_head(to, &s->request, &sent);
+    if (err)
+        return err;
     to->conn.codec->asked(&to->conn.codec_state, &s->request);
     if (s->first.len)
         write_body(to, &s->request, view_of(s->request_slab, s->first.ptr, s->first.len));
-    return true;
+    return 0;
 }
 
 bool sp_forward_request(struct sp_stream *s)
@@ -181,8 +181,10 @@ bool sp_forward_request(struct sp_stream *s)
                 sp_list_push(&to->behind, &s->behind_link);
             return true;
         }
-        if (!(multiplexed ? send_frame_head(s, to) : send_http_head(s, to))) {
-            sp_stream_refuse(s, SP_WHY_MEMORY);
+        sp_err err = multiplexed ? send_frame_head(s, to) : send_http_head(s, to);
+        if (err) {
+            s->failure = "the request's head cannot be written";
+            sp_stream_refuse(s, err == SP_E_NOMEM ? SP_WHY_MEMORY : SP_WHY_BAD_REQUEST);
             return false;
         }
         s->head_sent = true;
@@ -331,7 +333,7 @@ static void answer_http(struct sp_stream *s, struct sp_event *ev, struct sp_slab
     frame_http(s, head);
     s->answer.flags = head->flags;
     sp_str sent;
-    if (!write_head(to, head, &sent)) {
+    if (write_head(to, head, &sent)) {
         s->answer_started = false;
         s->failure = "the answer's head cannot be written";
         sp_stream_refuse(s, SP_WHY_UPSTREAM_PROTOCOL);
@@ -356,7 +358,7 @@ static void answer_interim(struct sp_stream *s, struct sp_head *head)
 {
     sp_str sent;
     if (!(s->request.flags & SP_HEAD_OLD))
-        (void)write_head(s->caller, head, &sent); /* one that cannot be written is left out */
+        SP_IGNORE(write_head(s->caller, head, &sent)); /* one that cannot be written is left out */
 }
 
 void sp_stream_answer(struct sp_stream *s, struct sp_event *ev, struct sp_slab *slab)

@@ -217,6 +217,10 @@ static void on_conn_end(struct sp_conn *conn, sp_err err, bool mid_message)
             return;
         }
         sp_cell_add(&line->chain->cells.cx_destroy_remote, 1);
+        if (err == SP_E_CLOSED && !mid_message && sp_list_is_empty(&line->calls_in)) {
+            sp_line_linger(line, SP_WHY_NONE); /* its last answer may still be queued */
+            return;
+        }
         sp_line_close(line, err == SP_E_NOMEM ? SP_WHY_MEMORY : SP_WHY_CLIENT_GONE, err != SP_E_CLOSED);
         return;
     }

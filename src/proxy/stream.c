@@ -224,6 +224,7 @@ void sp_stream_request(struct sp_line *line, struct sp_event *ev, struct sp_slab
     s->backward = line->endpoint != NULL;
     s->chain = s->backward ? NULL : line->chain;
     s->oneway = ev->head->kind == SP_MSG_ONEWAY;
+    s->caller_last = ev->head->flags & SP_HEAD_LAST;
     if (s->chain) {
         s->chain->users++;
         sp_cell_add(&s->chain->cells.rq_total, 1);
@@ -372,14 +373,29 @@ static sp_str make_request_id(struct sp_stream *s)
     return sp_str_of(out, UUID_BYTES);
 }
 
+/* HTTP/1.0 may leave Host out; HTTP/1.1 behind us needs one: the address that was called. */
+static sp_err name_host(struct sp_stream *s)
+{
+    const struct sp_origin *origin = s->caller->origin;
+    char *text = sp_arena_alloc_align(&s->arena, SP_ADDR_TEXT_BYTES, 1);
+    if (!text)
+        return SP_E_NOMEM;
+    bool is_unix = origin->local.family == SP_ADDR_UNIX;
+    const sp_addr *addr = origin->dst.family ? &origin->dst : &origin->local;
+    s->request.service = is_unix ? SP_STR("localhost")
+                                 : sp_str_of(text, sp_addr_print(addr, text, SP_ADDR_TEXT_BYTES));
+    return 0;
+}
+
 /* What HTTP proxies add: who forwarded, and an id by which the call can be found again. */
 static sp_err edit_http(struct sp_stream *s)
 {
     const struct sp_chain_spec *spec = s->chain->spec;
     struct sp_head *head = &s->request;
-    sp_err err = 0;
-    if (spec->generate_request_id && (!sp_head_find(head, SP_HDR_X_REQUEST_ID) ||
-                                      (spec->use_remote_address && !spec->preserve_request_id))) {
+    sp_err err = head->service.len ? 0 : name_host(s);
+    if (!err && spec->generate_request_id &&
+        (!sp_head_find(head, SP_HDR_X_REQUEST_ID) ||
+         (spec->use_remote_address && !spec->preserve_request_id))) {
         sp_str id = make_request_id(s);
         err = id.ptr ? sp_head_set(head, &s->arena, SP_STR("x-request-id"), id) : SP_E_NOMEM;
     }
