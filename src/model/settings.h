@@ -9,10 +9,17 @@ struct sp_labels { /* of our own workload, for Istio's metric labels; empty = "u
     sp_str workload, workload_namespace, app, version, cluster, canonical_service, canonical_revision, principal;
 };
 
+struct sp_lightsdk_app_spec {
+    sp_str protocol; /* as the SDK says it: "bolt" */
+    sp_addr addr;    /* where the application serves it */
+};
+
 struct sp_lightsdk_spec {
     bool on;
     sp_addr api;          /* default 127.0.0.1:13330 */
-    sp_addr traffic;      /* default 127.0.0.1:12220: what answers tell the SDK; a listener must be there */
+    sp_addr traffic;      /* default 127.0.0.1:12220: where the SDK calls; a listener must be there */
+    const struct sp_lightsdk_app_spec *apps; /* one for each protocol */
+    uint32_t app_count;
 };
 
 struct sp_settings {
