@@ -28,6 +28,8 @@ unit  protoc-c       protobuf-c-compiler
 unit  pkg:           libprotobuf-c-dev
 fuzz  clang          clang
 fuzz  pkg:           libclang-rt-14-dev
+fuzz  protoc-c       protobuf-c-compiler
+fuzz  pkg:           libprotobuf-c-dev
 test  git            git
 test  clang-format   clang-format
 test  curl           curl

@@ -25,7 +25,8 @@ static void integers_may_be_strings_or_have_exponents(void **state)
         "{\"an_int32\": -2147483648, \"an_int64\": -9223372036854775808, \"a_uint32\": 4294967295,"
         "\"a_uint64\": 18446744073709551615, \"int64s\": [\"9007199254740993\", 1e3, 1.0, 120e-1, -0]}",
         "{\"an_int32\":-2147483648,\"an_int64\":\"-9223372036854775808\",\"a_uint32\":4294967295,"
-        "\"a_uint64\":\"18446744073709551615\",\"int64s\":[\"9007199254740993\",\"1000\",\"1\",\"12\",\"0\"]}");
+        "\"a_uint64\":\"18446744073709551615\",\"int64s\":[\"9007199254740993\",\"1000\",\"1\",\"12\","
+        "\"0\"]}");
     check_reads(KINDS, "k.yaml", "an_int32: \"-7\"\nuint64s: [1E2, 18446744073709551615]\n",
                 "{\"an_int32\":-7,\"uint64s\":[\"100\",\"18446744073709551615\"]}");
 }
@@ -34,7 +35,8 @@ static void reals_read_back_as_the_same_bits(void **state)
 {
     check_reads(
         KINDS, "k.json",
-        "{\"a_float\": 0.1, \"a_double\": 0.1, \"doubles\": [1e308, 5e-324, \"NaN\", \"-Infinity\", 3, \"1.5\"],"
+        "{\"a_float\": 0.1, \"a_double\": 0.1, \"doubles\": [1e308, 5e-324, \"NaN\", \"-Infinity\", 3, "
+        "\"1.5\"],"
         "\"floats\": [3.4028234e38, \"Infinity\", 16777217]}",
         "{\"a_float\":0.1,\"a_double\":0.1,\"floats\":[3.4028235e+38,\"Infinity\",16777216],"
         "\"doubles\":[1e+308,5e-324,\"NaN\",\"-Infinity\",3,1.5]}");
@@ -48,7 +50,8 @@ static void strings_keep_every_character(void **state)
                 "{\"a_string\":\"\xc3\xa9\xf0\x9f\x98\x80\\n\\\"/\\u0000 \xc3\xa9\"}");
     check_reads(
         KINDS, "k.yaml", "a_string: \"a\\x41\\u00e9\\n\"\nstrings: [plain words, 'it''s', /p, 1.10, v1, -]\n",
-        "{\"a_string\":\"aA\xc3\xa9\\n\",\"strings\":[\"plain words\",\"it's\",\"/p\",\"1.10\",\"v1\",\"-\"]}");
+        "{\"a_string\":\"aA\xc3\xa9\\n\",\"strings\":[\"plain words\",\"it's\",\"/p\",\"1.10\",\"v1\","
+        "\"-\"]}");
     check_reads(KINDS, "k.yaml", "a_string: |\n  two\n  lines\nstrings:\n- >-\n  one\n  line\n- !!str 5\n",
                 "{\"a_string\":\"two\\nlines\\n\",\"strings\":[\"one line\",\"5\"]}");
 }
@@ -73,7 +76,8 @@ static void maps_take_keys_of_every_kind(void **state)
 {
     check_reads(
         KINDS, "k.json",
-        "{\"by_number\": {\"-5\": \"x\", \"10\": \"y\"}, \"by_bool\": {\"true\": {}, \"false\": {\"a_bool\": true}},"
+        "{\"by_number\": {\"-5\": \"x\", \"10\": \"y\"}, \"by_bool\": {\"true\": {}, \"false\": "
+        "{\"a_bool\": true}},"
         "\"by_u64\": {\"18446744073709551615\": \"YQ==\"}, \"by_s64\": {\"-1\": 0.5}}",
         "{\"by_number\":{\"-5\":\"x\",\"10\":\"y\"},\"by_bool\":{\"false\":{\"a_bool\":true},\"true\":{}},"
         "\"by_u64\":{\"18446744073709551615\":\"YQ==\"},\"by_s64\":{\"-1\":0.5}}");
@@ -113,45 +117,46 @@ static void times_are_spelled_with_the_digits_they_need(void **state)
 
 static void wrappers_are_bare_and_absent_is_not_zero(void **state)
 {
-    check_reads(
-        SPECIAL, "s.yaml",
-        "maybe_bool: false\nmaybe_u64: 0\nmaybe_string: \"\"\nmaybe_bytes: \"\"\nmaybes: [0, 1]\n",
-        "{\"maybe_bool\":false,\"maybe_u64\":\"0\",\"maybe_string\":\"\",\"maybe_bytes\":\"\",\"maybes\":[0,1]}");
+    check_reads(SPECIAL, "s.yaml",
+                "maybe_bool: false\nmaybe_u64: 0\nmaybe_string: \"\"\nmaybe_bytes: \"\"\nmaybes: [0, 1]\n",
+                "{\"maybe_bool\":false,\"maybe_u64\":\"0\",\"maybe_string\":\"\",\"maybe_bytes\":\"\","
+                "\"maybes\":[0,1]}");
     check_reads(SPECIAL, "s.yaml", "maybe_bool: null\nmaybe_double: 2\n", "{\"maybe_double\":2}");
 }
 
 static void free_values_are_themselves(void **state)
 {
-    check_reads(
-        SPECIAL, "s.json",
-        "{\"free\": {\"z\": [1, \"2\", null, true, {\"x\": []}], \"a\": 0.5}, \"value\": null, \"list\": [[], {}],"
-        "\"values\": [null, 1], \"nothing\": null}",
-        "{\"free\":{\"a\":0.5,\"z\":[1,\"2\",null,true,{\"x\":[]}]},\"value\":null,\"list\":[[],{}],"
-        "\"values\":[null,1]}");
+    check_reads(SPECIAL, "s.json",
+                "{\"free\": {\"z\": [1, \"2\", null, true, {\"x\": []}], \"a\": 0.5}, \"value\": null, "
+                "\"list\": [[], {}],"
+                "\"values\": [null, 1], \"nothing\": null}",
+                "{\"free\":{\"a\":0.5,\"z\":[1,\"2\",null,true,{\"x\":[]}]},\"value\":null,\"list\":[[],{}],"
+                "\"values\":[null,1]}");
 }
 
 static void words_in_free_values_become_what_envoy_makes_of_them(void **state)
 {
-    check_reads(
-        SPECIAL, "s.yaml",
-        "free: {a: 5, b: 0.5, c: text, d: 3000000000, e: \"5\", f: ~, g: true, h: -2147483648}\n",
-        "{\"free\":{\"a\":5,\"b\":\"0.5\",\"c\":\"text\",\"d\":\"3000000000\",\"e\":\"5\",\"f\":null,\"g\":true,"
-        "\"h\":-2147483648}}");
+    check_reads(SPECIAL, "s.yaml",
+                "free: {a: 5, b: 0.5, c: text, d: 3000000000, e: \"5\", f: ~, g: true, h: -2147483648}\n",
+                "{\"free\":{\"a\":5,\"b\":\"0.5\",\"c\":\"text\",\"d\":\"3000000000\",\"e\":\"5\",\"f\":null,"
+                "\"g\":true,"
+                "\"h\":-2147483648}}");
 }
 
 static void any_holds_messages_and_special_types(void **state)
 {
-    check_reads(
-        SPECIAL, "s.yaml",
-        "any:\n  \"@type\": type.googleapis.com/envoy.type.v3.FractionalPercent\n  numerator: 5\n  denominator: MILLION\n",
-        "{\"any\":{\"@type\":\"type.googleapis.com/envoy.type.v3.FractionalPercent\",\"numerator\":5,"
-        "\"denominator\":\"MILLION\"}}");
+    check_reads(SPECIAL, "s.yaml",
+                "any:\n  \"@type\": type.googleapis.com/envoy.type.v3.FractionalPercent\n  numerator: 5\n"
+                "  denominator: MILLION\n",
+                "{\"any\":{\"@type\":\"type.googleapis.com/envoy.type.v3.FractionalPercent\",\"numerator\":5,"
+                "\"denominator\":\"MILLION\"}}");
     check_reads(SPECIAL, "s.json",
                 "{\"any\": {\"value\": \"1.5s\", \"@type\": \"x/google.protobuf.Duration\"}}",
                 "{\"any\":{\"@type\":\"x/google.protobuf.Duration\",\"value\":\"1.500s\"}}");
     check_reads(
         SPECIAL, "s.json",
-        "{\"any\": {\"@type\": \"x/google.protobuf.Any\", \"value\": {\"@type\": \"x/google.protobuf.Struct\","
+        "{\"any\": {\"@type\": \"x/google.protobuf.Any\", \"value\": {\"@type\": "
+        "\"x/google.protobuf.Struct\","
         "\"value\": {\"a\": 1}}}}",
         "{\"any\":{\"@type\":\"x/google.protobuf.Any\",\"value\":{\"@type\":\"x/google.protobuf.Struct\","
         "\"value\":{\"a\":1}}}}");
@@ -188,7 +193,8 @@ static const char bootstrap[] =
     "    \"@type\": type.googleapis.com/sampan.proxy.v1.Settings\n"
     "    drain_time: 10s\n"
     "    caps: {max_connections: 1000, memory_bytes: 67108864}\n"
-    "    light_sdk: {address: {socket_address: {address: 127.0.0.1, port_value: 13330}}, traffic_listener: out}\n"
+    "    light_sdk: {address: {socket_address: {address: 127.0.0.1, port_value: 13330}}, "
+    "traffic_listener: out}\n"
     "    workload: {name: shop-1, namespace: default, app: shop, version: v1}\n"
     "static_resources:\n"
     "  listeners:\n"
@@ -197,7 +203,8 @@ static const char bootstrap[] =
     "    traffic_direction: OUTBOUND\n"
     "    listener_filters:\n"
     "    - name: envoy.filters.listener.original_dst\n"
-    "      typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst}\n"
+    "      typed_config: {\"@type\": "
+    "type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst}\n"
     "    filter_chains:\n"
     "    - filters:\n"
     "      - name: sampan.filters.network.rpc\n"
@@ -211,10 +218,12 @@ static const char bootstrap[] =
     "              domains: [\"*\"]\n"
     "              routes:\n"
     "              - match: {prefix: /, headers: [{name: x, string_match: {exact: \"1\"}}]}\n"
-    "                route: {cluster: out, timeout: 3s, retry_policy: {retry_on: connect-failure, num_retries: 2}}\n"
+    "                route: {cluster: out, timeout: 3s, retry_policy: {retry_on: connect-failure, "
+    "num_retries: 2}}\n"
     "          http_filters:\n"
     "          - name: envoy.filters.http.router\n"
-    "            typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}\n"
+    "            typed_config: {\"@type\": "
+    "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}\n"
     "  clusters:\n"
     "  - name: out\n"
     "    type: STRICT_DNS\n"
@@ -225,7 +234,8 @@ static const char bootstrap[] =
     "      sampan.rpc.v1: {\"@type\": type.googleapis.com/sampan.rpc.v1.RpcProtocolOptions, protocol: bolt}\n"
     "    load_assignment:\n"
     "      cluster_name: out\n"
-    "      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: h, port_value: 12200}}}}]}]\n";
+    "      endpoints: [{lb_endpoints: [{endpoint: {address: {socket_address: {address: h, "
+    "port_value: 12200}}}}]}]\n";
 
 static void a_whole_bootstrap_becomes_structs(void **state)
 {

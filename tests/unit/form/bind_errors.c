@@ -88,9 +88,10 @@ static void what_is_known_and_refused_is_refused_by_name(void **state)
 
 static void types_inside_any_are_refused_by_name_or_as_unknown(void **state)
 {
-    check_says(
-        SPECIAL, "s.yaml", "any: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua}\n",
-        "1:16: any[\"@type\"]: envoy.extensions.filters.http.lua.v3.Lua is known to Envoy but not supported\n");
+    check_says(SPECIAL, "s.yaml",
+               "any: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.lua.v3.Lua}\n",
+               "1:16: any[\"@type\"]: envoy.extensions.filters.http.lua.v3.Lua is known to Envoy but not "
+               "supported\n");
     check_says(SPECIAL, "s.yaml",
                "any: {\"@type\": type.googleapis.com/google.protobuf.Duratoin, value: 1s}\n",
                "1:16: any[\"@type\"]: unknown type google.protobuf.Duratoin; did you mean "

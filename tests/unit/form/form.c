@@ -53,8 +53,14 @@ static void near_misses_are_near(void **state)
     static const struct {
         const char *word, *want;
     } cases[] = {
-        { "prefx", "prefix" },       { "perfix", "prefix" },   { "pathh", "path" },   { "portValue", "port_value" },
-        { "conect_timeout", "connect_timeout" }, { "regex", NULL }, { "p", NULL },      { "", NULL },
+        { "prefx", "prefix" },
+        { "perfix", "prefix" },
+        { "pathh", "path" },
+        { "portValue", "port_value" },
+        { "conect_timeout", "connect_timeout" },
+        { "regex", NULL },
+        { "p", NULL },
+        { "", NULL },
     };
     for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
         const char *near = sp_form_did_you_mean(sp_str_c(cases[i].word), words, SP_COUNTOF(words));
@@ -107,8 +113,11 @@ static void a_failed_allocation_in_writing_is_told(void **state)
 {
     struct reading r;
     struct sp_buf out;
-    read_as(&r, KINDS, "k.json",
-            SP_STR("{\"by_name\": {\"b\": 1, \"a\": 2}, \"inner\": {\"a_string\": \"some text\"}, \"by_bool\": {\"true\": {}}}"), 0);
+    read_as(
+        &r, KINDS, "k.json",
+        SP_STR("{\"by_name\": {\"b\": 1, \"a\": 2}, \"inner\": {\"a_string\": \"some text\"}, \"by_bool\": "
+               "{\"true\": {}}}"),
+        0);
     for (uint64_t n = 1; n <= 3; n++) {
         sp_buf_init(&out, 0);
         (void)sp_mem_fail_at(n);

@@ -37,9 +37,9 @@ static void check_events(const char *text, const char *want)
 
 static void events_come_in_order_with_their_places(void **state)
 {
-    check_events(
-        "{\"a\": [1, true,\n \"x\"], \"\xc3\xa9\": {}}\n",
-        "1:1:{ 1:2:key=a 1:7:[ 1:8:n=1 1:11:true 2:2:s=x 2:5:] 2:8:key=\xc3\xa9 2:13:{ 2:14:} 2:15:} 3:1:end");
+    check_events("{\"a\": [1, true,\n \"x\"], \"\xc3\xa9\": {}}\n",
+                 "1:1:{ 1:2:key=a 1:7:[ 1:8:n=1 1:11:true 2:2:s=x 2:5:] 2:8:key=\xc3\xa9 "
+                 "2:13:{ 2:14:} 2:15:} 3:1:end");
     check_events(" null ", "1:2:null 1:7:end");
     check_events("[]", "1:1:[ 1:2:] 1:3:end");
     check_events("-0.5e+7", "1:1:n=-0.5e+7 1:8:end");

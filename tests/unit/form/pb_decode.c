@@ -48,9 +48,12 @@ static void each_kind_reads_its_golden_bytes(void **state)
     DECODES("\x30\x01\x38\x02", "{\"a_sint32\":-1,\"a_sint64\":\"1\"}");
     DECODES("\x45\x01\x02\x03\x04\x49\x01\x00\x00\x00\x00\x00\x00\x80",
             "{\"a_fixed32\":67305985,\"a_fixed64\":\"9223372036854775809\"}");
-    DECODES("\x55\xff\xff\xff\xff\x59\xfe\xff\xff\xff\xff\xff\xff\xff", "{\"an_sfixed32\":-1,\"an_sfixed64\":\"-2\"}");
-    DECODES("\x65\x00\x00\xc0\x3f\x69\x00\x00\x00\x00\x00\x00\x04\xc0", "{\"a_float\":1.5,\"a_double\":-2.5}");
-    DECODES("\x72\x02hi\x7a\x02\x00\xff\x80\x01\x07", "{\"a_string\":\"hi\",\"some_bytes\":\"AP8=\",\"colour\":\"DEEP_BLUE\"}");
+    DECODES("\x55\xff\xff\xff\xff\x59\xfe\xff\xff\xff\xff\xff\xff\xff",
+            "{\"an_sfixed32\":-1,\"an_sfixed64\":\"-2\"}");
+    DECODES("\x65\x00\x00\xc0\x3f\x69\x00\x00\x00\x00\x00\x00\x04\xc0",
+            "{\"a_float\":1.5,\"a_double\":-2.5}");
+    DECODES("\x72\x02hi\x7a\x02\x00\xff\x80\x01\x07",
+            "{\"a_string\":\"hi\",\"some_bytes\":\"AP8=\",\"colour\":\"DEEP_BLUE\"}");
     DECODES("\x80\x01\x2a", "{\"colour\":42}"); /* a value of a later schema stays */
     DECODES("\x8a\x01\x02\x08\x01", "{\"inner\":{\"a_bool\":true}}");
     DECODES("\xca\x02\x05\x0a\x01k\x10\x05\xca\x02\x00", "{\"by_name\":{\"\":0,\"k\":5}}");
@@ -69,11 +72,15 @@ static void lists_are_read_packed_and_unpacked(void **state)
 
 static void the_last_scalar_wins_and_messages_merge(void **state)
 {
-    DECODES("\x10\x01\x10\x02\x72\x01" "a\x72\x01" "b", "{\"an_int32\":2,\"a_string\":\"b\"}");
+    DECODES("\x10\x01\x10\x02\x72\x01"
+            "a\x72\x01"
+            "b",
+            "{\"an_int32\":2,\"a_string\":\"b\"}");
     DECODES("\x8a\x01\x04\x10\x01\x18\x01\x8a\x01\x05\x10\x02\x72\x01x",
             "{\"inner\":{\"an_int32\":2,\"an_int64\":\"1\",\"a_string\":\"x\"}}");
     DECODES("\x8a\x01\x03\xb0\x01\x01\x8a\x01\x03\xb0\x01\x02", "{\"inner\":{\"int32s\":[1,2]}}");
-    DECODES("\xca\x02\x05\x0a\x01k\x10\x05\xca\x02\x05\x0a\x01" "a\x10\x01\xca\x02\x05\x0a\x01k\x10\x07",
+    DECODES("\xca\x02\x05\x0a\x01k\x10\x05\xca\x02\x05\x0a\x01"
+            "a\x10\x01\xca\x02\x05\x0a\x01k\x10\x07",
             "{\"by_name\":{\"a\":1,\"k\":7}}");
 }
 
@@ -140,24 +147,24 @@ static void large_maps_are_settled_in_good_time(void **state)
 
 static void what_is_not_protobuf_is_refused(void **state)
 {
-    REFUSED("\x08");                                                 /* cut off behind a key */
-    REFUSED("\x80");                                                 /* in a key */
-    REFUSED("\x08\x80");                                             /* in a varint */
-    REFUSED("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01");     /* eleven bytes */
-    REFUSED("\x45\x01\x02\x03");                                     /* in four bytes */
-    REFUSED("\x49\x01\x02\x03\x04\x05\x06\x07");                     /* in eight */
-    REFUSED("\x72\x05hi");                                           /* length over the rest */
-    REFUSED("\x72\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01");         /* length of 2^64 - 1 */
-    REFUSED("\x00\x01");                                             /* number 0 */
-    REFUSED("\x80\x80\x80\x80\x10\x00");                             /* number 2^29 */
-    REFUSED("\x0e\x01");                                             /* wire type 6 */
-    REFUSED("\x0f\x01");                                             /* wire type 7 */
-    REFUSED("\xfc\x3f");                                             /* a group's end without its start */
-    REFUSED("\xfb\x3f\x08\x01");                                     /* a group without its end */
-    REFUSED("\xfb\x3f\x84\x40");                                     /* a group with another's end */
-    REFUSED("\x72\x02\xc0\xaf");                                     /* no UTF-8 */
-    REFUSED("\xca\x02\x04\x0a\x02\xff\xff");                         /* no UTF-8 in a key */
-    REFUSED("\x8a\x01\x01\x08");                                     /* broken inside */
+    REFUSED("\x08");                                             /* cut off behind a key */
+    REFUSED("\x80");                                             /* in a key */
+    REFUSED("\x08\x80");                                         /* in a varint */
+    REFUSED("\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"); /* eleven bytes */
+    REFUSED("\x45\x01\x02\x03");                                 /* in four bytes */
+    REFUSED("\x49\x01\x02\x03\x04\x05\x06\x07");                 /* in eight */
+    REFUSED("\x72\x05hi");                                       /* length over the rest */
+    REFUSED("\x72\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01");     /* length of 2^64 - 1 */
+    REFUSED("\x00\x01");                                         /* number 0 */
+    REFUSED("\x80\x80\x80\x80\x10\x00");                         /* number 2^29 */
+    REFUSED("\x0e\x01");                                         /* wire type 6 */
+    REFUSED("\x0f\x01");                                         /* wire type 7 */
+    REFUSED("\xfc\x3f");                                         /* a group's end without its start */
+    REFUSED("\xfb\x3f\x08\x01");                                 /* a group without its end */
+    REFUSED("\xfb\x3f\x84\x40");                                 /* a group with another's end */
+    REFUSED("\x72\x02\xc0\xaf");                                 /* no UTF-8 */
+    REFUSED("\xca\x02\x04\x0a\x02\xff\xff");                     /* no UTF-8 in a key */
+    REFUSED("\x8a\x01\x01\x08");                                 /* broken inside */
 }
 
 /* Kinds.inner, n levels deep. */
@@ -208,11 +215,13 @@ static void what_is_too_large_is_not_looked_at(void **state)
 
 static void each_cut_of_a_message_is_refused_or_shorter(void **state)
 {
-    static const char bytes[] = "\x08\x01\x72\x02hi\x8a\x01\x04\x10\x96\x01\x08\xca\x02\x05\x0a\x01k\x10\x05\xfb\x3f\xfc\x3f";
+    static const char bytes[] =
+        "\x08\x01\x72\x02hi\x8a\x01\x04\x10\x96\x01\x08\xca\x02\x05\x0a\x01k\x10\x05\xfb\x3f\xfc\x3f";
     struct sp_arena a;
     sp_arena_init(&a, NULL, 0, 4096, 0);
     for (size_t cut = 0; cut < sizeof(bytes); cut++) {
-        char *copy = sp_arena_alloc_align(&a, cut ? cut : 1, 1); /* the sanitizer sees a step beyond a heap block's end */
+        char *copy = sp_arena_alloc_align(&a, cut ? cut : 1,
+                                          1); /* the sanitizer sees a step beyond a heap block's end */
         void *msg = NULL;
         memcpy(copy, bytes, cut);
         sp_err err = sp_form_pb_decode(&a, KINDS, sp_str_of(copy, cut), &msg);

@@ -23,8 +23,10 @@ static void each_kind_writes_its_golden_bytes(void **state)
     ENCODES("{\"a_bool\":true,\"an_int32\":-1}", "\x08\x01\x10\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01");
     ENCODES("{\"a_uint64\":\"18446744073709551615\"}", "\x28\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01");
     ENCODES("{\"a_sint32\":-1,\"a_sint64\":1}", "\x30\x01\x38\x02");
-    ENCODES("{\"a_fixed32\":67305985,\"an_sfixed64\":-2}", "\x45\x01\x02\x03\x04\x59\xfe\xff\xff\xff\xff\xff\xff\xff");
-    ENCODES("{\"a_float\":1.5,\"a_double\":-2.5}", "\x65\x00\x00\xc0\x3f\x69\x00\x00\x00\x00\x00\x00\x04\xc0");
+    ENCODES("{\"a_fixed32\":67305985,\"an_sfixed64\":-2}",
+            "\x45\x01\x02\x03\x04\x59\xfe\xff\xff\xff\xff\xff\xff\xff");
+    ENCODES("{\"a_float\":1.5,\"a_double\":-2.5}",
+            "\x65\x00\x00\xc0\x3f\x69\x00\x00\x00\x00\x00\x00\x04\xc0");
     ENCODES("{\"a_double\":-0}", "\x69\x00\x00\x00\x00\x00\x00\x00\x80");
     ENCODES("{\"colour\":\"INFRARED\"}", "\x80\x01\xfe\xff\xff\xff\xff\xff\xff\xff\xff\x01");
     ENCODES("{\"int32s\":[1,150],\"uint32s\":[1,2]}", "\xb2\x01\x03\x01\x96\x01\xc0\x01\x01\xc0\x01\x02");
@@ -34,8 +36,9 @@ static void each_kind_writes_its_golden_bytes(void **state)
 
 static void maps_are_written_by_key(void **state)
 {
-    ENCODES("{\"by_name\":{\"b\":2,\"a\":1,\"\":0}}",
-            "\xca\x02\x00\xca\x02\x05\x0a\x01" "a\x10\x01\xca\x02\x05\x0a\x01" "b\x10\x02");
+    ENCODES("{\"by_name\":{\"b\":2,\"a\":1,\"\":0}}", "\xca\x02\x00\xca\x02\x05\x0a\x01"
+                                                      "a\x10\x01\xca\x02\x05\x0a\x01"
+                                                      "b\x10\x02");
     ENCODES("{\"by_number\":{\"10\":\"\",\"-1\":\"x\"}}",
             "\xd2\x02\x0e\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01\x12\x01x\xd2\x02\x02\x08\x0a");
 }
@@ -99,7 +102,12 @@ static void what_nobody_could_read_is_not_written(void **state)
 static const struct sp_form_msg *random_type(uint64_t seed)
 {
     static const struct sp_form_msg *const types[] = {
-        KINDS, SPECIAL, MAYBE, BOOTSTRAP, &sp_pb_route_route_configuration_msg, &sp_pb_cluster_cluster_msg,
+        KINDS,
+        SPECIAL,
+        MAYBE,
+        BOOTSTRAP,
+        &sp_pb_route_route_configuration_msg,
+        &sp_pb_cluster_cluster_msg,
         &sp_pb_hcm_http_connection_manager_msg,
     };
     return types[seed % SP_COUNTOF(types)];
@@ -128,7 +136,8 @@ static void goes_round(uint64_t seed)
 
     check_seed(seed, sp_form_write_json(&a, back, seed & 1 ? SP_FORM_PRETTY : SP_FORM_CAMEL, &json) == 0);
     check_seed(seed, sp_form_doc_init(&doc, &a, "random.json") == 0);
-    check_seed(seed, sp_form_read_json(&doc, type, sp_buf_str(&json), SP_FORM_TAKE_REFUSED | SP_FORM_NO_RULES, &back) == 0);
+    check_seed(seed, sp_form_read_json(&doc, type, sp_buf_str(&json), SP_FORM_TAKE_REFUSED | SP_FORM_NO_RULES,
+                                       &back) == 0);
     check_seed(seed, sp_form_pb_encode(back, &third) == 0);
     check_seed(seed, sp_str_eq(sp_buf_str(&first), sp_buf_str(&third)));
     sp_buf_deinit(&json);

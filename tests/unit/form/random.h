@@ -17,20 +17,17 @@ static inline uint64_t random_u64(struct random_form *r)
 {
     uint64_t bits = sp_rng_next(&r->rng);
     switch (sp_rng_below(&r->rng, 4)) { /* small, large, edges */
-    case 0:
-        return bits & 0xff;
-    case 1:
-        return bits;
-    case 2:
-        return (uint64_t)1 << (bits & 63);
-    default:
-        return 0 - (bits & 3);
+    case 0: return bits & 0xff;
+    case 1: return bits;
+    case 2: return (uint64_t)1 << (bits & 63);
+    default: return 0 - (bits & 3);
     }
 }
 
 static inline sp_str random_text(struct random_form *r)
 {
-    static const char *const pieces[] = { "a", "route", "\xc3\xa9", "\xf0\x9f\x98\x80", " ", "\"", "\\", "\n", "0", "%" };
+    static const char *const pieces[] = { "a",  "route", "\xc3\xa9", "\xf0\x9f\x98\x80", " ", "\"", "\\",
+                                          "\n", "0",     "%" };
     char *text = sp_arena_alloc(r->arena, 64);
     size_t len = 0, n = sp_rng_below(&r->rng, 12);
     for (size_t i = 0; i < n; i++) {
@@ -54,20 +51,11 @@ static inline void random_number(struct random_form *r, const struct sp_form_fie
     double wide = random_real(r);
     int32_t named = f->en ? f->en->values[sp_rng_below(&r->rng, f->en->values_len)].number : 0;
     switch ((enum sp_form_kind)f->kind) {
-    case SP_FORM_BOOL:
-        *(bool *)place = bits & 1;
-        return;
-    case SP_FORM_FLOAT:
-        memcpy(place, &real, sizeof(real));
-        return;
-    case SP_FORM_DOUBLE:
-        memcpy(place, &wide, sizeof(wide));
-        return;
-    case SP_FORM_ENUM:
-        memcpy(place, &named, sizeof(named));
-        return;
-    default:
-        memcpy(place, &bits, sp_form_kind_bytes(f->kind));
+    case SP_FORM_BOOL: *(bool *)place = bits & 1; return;
+    case SP_FORM_FLOAT: memcpy(place, &real, sizeof(real)); return;
+    case SP_FORM_DOUBLE: memcpy(place, &wide, sizeof(wide)); return;
+    case SP_FORM_ENUM: memcpy(place, &named, sizeof(named)); return;
+    default: memcpy(place, &bits, sp_form_kind_bytes(f->kind));
     }
 }
 
@@ -126,9 +114,8 @@ static inline void random_time(struct random_form *r, void *msg)
 static inline void random_any(struct random_form *r, struct sp_pb_google_any *any)
 {
     static const struct sp_form_msg *const types[] = {
-        &sp_pb_google_duration_msg,      &sp_pb_google_struct_msg,    &sp_pb_core_address_msg,
-        &sp_pb_core_header_value_msg,    &sp_pb_google_uint32_value_msg,
-        &sp_pb_router_router_msg,
+        &sp_pb_google_duration_msg,   &sp_pb_google_struct_msg,       &sp_pb_core_address_msg,
+        &sp_pb_core_header_value_msg, &sp_pb_google_uint32_value_msg, &sp_pb_router_router_msg,
     };
     const struct sp_form_msg *type = types[sp_rng_below(&r->rng, SP_COUNTOF(types))];
     any->type_url = sp_str_c(sp_arena_printf(r->arena, "type.googleapis.com/%s", type->name));
@@ -141,21 +128,14 @@ static inline bool random_special(struct random_form *r, void *msg)
     const struct sp_form_field *pick;
     switch ((enum sp_form_special)type->special) {
     case SP_FORM_DURATION:
-    case SP_FORM_TIMESTAMP:
-        random_time(r, msg);
-        return true;
-    case SP_FORM_ANY:
-        random_any(r, msg);
-        return true;
+    case SP_FORM_TIMESTAMP: random_time(r, msg); return true;
+    case SP_FORM_ANY: random_any(r, msg); return true;
     case SP_FORM_VALUE: /* always one of its kinds; the first four end */
         pick = &type->fields[sp_rng_below(&r->rng, r->depth > 4 ? 4 : 6)];
         random_field(r, pick, msg);
         return true;
-    case SP_FORM_WRAPPER:
-        random_field(r, &type->fields[0], msg);
-        return true;
-    default:
-        return false;
+    case SP_FORM_WRAPPER: random_field(r, &type->fields[0], msg); return true;
+    default: return false;
     }
 }
 

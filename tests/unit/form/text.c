@@ -38,7 +38,10 @@ static void reals_overflow_by_name(void **state)
     assert_int_equal(sp_form_text_to_double(SP_STR("Infinity"), &d), SP_E_INVALID);
     assert_int_equal(sp_form_text_to_double(SP_STR("0x1p3"), &d), SP_E_INVALID);
     assert_int_equal(sp_form_text_to_double(SP_STR("1 "), &d), SP_E_INVALID);
-    assert_int_equal(sp_form_text_to_double(SP_STR("1\0" "2"), &d), SP_E_INVALID);
+    assert_int_equal(sp_form_text_to_double(SP_STR("1\0"
+                                                   "2"),
+                                            &d),
+                     SP_E_INVALID);
 }
 
 static void durations_have_bounds(void **state)
@@ -52,7 +55,8 @@ static void durations_have_bounds(void **state)
     assert_int_equal(sp_form_text_to_duration(SP_STR("99999999999999999999s"), &s, &n), SP_E_RANGE);
     assert_int_equal(sp_form_text_to_duration(SP_STR("-0.5s"), &s, &n), 0);
     assert_int_equal(n, -500000000);
-    static const char *const bad[] = { "", "s", "-s", ".5s", "1.s", "1.0000000000s", "+1s", "1 s", "1S", "--1s", "1s1s" };
+    static const char *const bad[] = { "",    "s",   "-s", ".5s",  "1.s", "1.0000000000s",
+                                       "+1s", "1 s", "1S", "--1s", "1s1s" };
     for (size_t i = 0; i < SP_COUNTOF(bad); i++)
         if (sp_form_text_to_duration(sp_str_c(bad[i]), &s, &n) == 0)
             fail_msg("%s is taken", bad[i]);
@@ -74,10 +78,14 @@ static void times_know_the_calendar(void **state)
         { "9999-12-31T23:59:59Z", 253402300799 },
     };
     static const char *const bad[] = {
-        "1900-02-29T00:00:00Z",      "2023-02-29T00:00:00Z",     "2024-13-01T00:00:00Z", "2024-00-01T00:00:00Z",
-        "2024-01-32T00:00:00Z",      "2024-01-01T24:00:00Z",     "2024-01-01T00:60:00Z", "2024-01-01T00:00:60Z",
-        "2024-01-01T00:00:00",       "2024-01-01 00:00:00Z",     "2024-01-01T00:00:00.Z", "0000-01-01T00:00:00Z",
-        "2024-01-01T00:00:00+24:00", "2024-01-01T00:00:00+0530", "24-01-01T00:00:00Z",    "",
+        "1900-02-29T00:00:00Z",      "2023-02-29T00:00:00Z",
+        "2024-13-01T00:00:00Z",      "2024-00-01T00:00:00Z",
+        "2024-01-32T00:00:00Z",      "2024-01-01T24:00:00Z",
+        "2024-01-01T00:60:00Z",      "2024-01-01T00:00:60Z",
+        "2024-01-01T00:00:00",       "2024-01-01 00:00:00Z",
+        "2024-01-01T00:00:00.Z",     "0000-01-01T00:00:00Z",
+        "2024-01-01T00:00:00+24:00", "2024-01-01T00:00:00+0530",
+        "24-01-01T00:00:00Z",        "",
         "0001-01-01T00:00:00+01:00", "9999-12-31T23:59:59-01:00",
     };
     int64_t s;
@@ -94,7 +102,8 @@ static void times_know_the_calendar(void **state)
 
 static void base64_has_one_spelling_of_each_byte(void **state)
 {
-    static const char *const bad[] = { "A", "A===", "AB=", "AB===", "====", "AA=A", "A A=", "AB==", "AAB=", "AAAAA" };
+    static const char *const bad[] = { "A",    "A===", "AB=",  "AB===", "====",
+                                       "AA=A", "A A=", "AB==", "AAB=",  "AAAAA" };
     struct sp_arena a;
     sp_str bytes;
     sp_arena_init(&a, NULL, 0, 4096, 0);

@@ -37,8 +37,11 @@ static void check_walk(const char *json, bool skip_lists, const char *want)
 
 static void outer_fields_come_before_inner_ones(void **state)
 {
-    check_walk("{\"duration\": \"1s\", \"durations\": [\"2s\", \"0s\"], \"durations_by_name\": {\"a\": \"0.5s\"}}", false,
-               "duration[0] seconds[0] durations[0] seconds[0] durations[1] durations_by_name[0] key[0] value[0] nanos[0] ");
+    check_walk(
+        "{\"duration\": \"1s\", \"durations\": [\"2s\", \"0s\"], \"durations_by_name\": {\"a\": \"0.5s\"}}",
+        false,
+        "duration[0] seconds[0] durations[0] seconds[0] durations[1] durations_by_name[0] key[0] "
+        "value[0] nanos[0] ");
     check_walk("{\"duration\": \"1s\", \"durations\": [\"2s\", \"0s\"]}", true,
                "duration[0] seconds[0] durations[0] durations[1] ");
 }
@@ -57,7 +60,8 @@ static void unknown_fields_are_told(void **state)
     void *msg;
     sp_buf_init(&seen.list, 0);
     sp_arena_init(&a, NULL, 0, 4096, 0);
-    assert_int_equal(sp_form_pb_decode(&a, KINDS, SP_STR("\xf8\x3f\x05\x8a\x01\x04\xf8\x3f\x85\x01"), &msg), 0);
+    assert_int_equal(sp_form_pb_decode(&a, KINDS, SP_STR("\xf8\x3f\x05\x8a\x01\x04\xf8\x3f\x85\x01"), &msg),
+                     0);
     sp_form_walk(msg, &visitor);
     check_str(sp_buf_str(&seen.list), "unknown(3) unknown(4) ");
     sp_buf_deinit(&seen.list);

@@ -73,9 +73,9 @@ static void a_bomb_of_aliases_is_defused(void **state)
 
 static void what_yaml_has_and_a_configuration_does_not_need_is_refused(void **state)
 {
-    check_says(
-        KINDS, "k.yaml", "inner: {a_bool: true}\ninners:\n- <<: {a_bool: true}\n",
-        "3:3: inners[0]: merge keys (<<) are not supported; write the fields out, or alias the whole value\n");
+    check_says(KINDS, "k.yaml", "inner: {a_bool: true}\ninners:\n- <<: {a_bool: true}\n",
+               "3:3: inners[0]: merge keys (<<) are not supported; write the fields out, or alias the whole "
+               "value\n");
     check_says(KINDS, "k.yaml", "a_bool: true\n---\na_bool: false\n",
                "2:1: a second document begins here; there must be one\n");
     check_says(KINDS, "k.yaml", "%YAML 1.1\n---\na_bool: true\n", "1:1: directives are not supported\n");

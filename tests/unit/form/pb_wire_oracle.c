@@ -27,8 +27,8 @@ static void round_end(struct round *r)
 /* The oracle's bytes for what it read from `bytes`; false when it refuses them. */
 static bool oracle_again(sp_str bytes, struct sp_buf *out)
 {
-    Sampan__Test__V1__Kinds *k =
-        sampan__test__v1__kinds__unpack(NULL, bytes.len, (const uint8_t *)(bytes.len ? bytes.ptr : ""));
+    Sampan__Test__V1__Kinds *k = sampan__test__v1__kinds__unpack(
+        NULL, bytes.len, (const uint8_t *)(bytes.len ? bytes.ptr : ""));
     if (!k)
         return false;
     size_t len = sampan__test__v1__kinds__get_packed_size(k);
