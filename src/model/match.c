@@ -9,8 +9,8 @@
  *      given        -                  PRESENT         want_present != invert
  *      given        -                  any other       (it holds) != invert
  *
- * Case folds for ASCII letters alone: header values are bytes, and folding by a locale or by Unicode would make
- * two proxies with two tables disagree. A regex is not folded from outside, it says (?i) itself.
+ * Case folds for ASCII letters alone: header values are bytes, and folding by a locale or by Unicode would
+ * make two proxies with two tables disagree. A regex is not folded from outside, it says (?i) itself.
  *
  * A regex that used up its bounded work has no answer; that is SP_E_LIMIT, and neither yes nor no, because a
  * route that is skipped, or taken, by mistake is worse than a refused call. */

@@ -5,19 +5,23 @@
  *
  *      RE2                          PCRE2
  *      (x)  (?P<n>x)  (?<n>x)       (?:x)                    nobody asks what a group took
- *      \s  \v  \123  \Q..\E         [\t\n\f\r ]  \x{0b}  \x{53}  each byte escaped
- *      [\S]                         the complement, as ranges
+ *      \d  \W  \s                   [0-9]  [^0-9A-Za-z_]  [\t\n\f\r ]
+ *      [\S]                         [\x00-\x08\x0b..]        the complement, as ranges
+ *      \v  \123  \Q..\E             \x{0b}  \x{53}           and each byte escaped
  *      {x  a{,3}                    \{x  a\{,3\}             not a repetition there, so a letter
- *      \d \w \b [[:alpha:]] \pN     as they are: ASCII in both while Unicode properties are not switched on
+ *      \b  [[:alpha:]]  \pN         as they are
  *
- * Refused by name: look-around, atomic groups, possessive repetition, back references, recursion, conditions,
- * call-outs, comments, verbs, \C, and escapes that RE2 does not know. Repetition counts end at 1,000 as in RE2. A
- * repetition of ^ or \b, which RE2 takes and which means nothing, is refused too. */
+ * The classes are spelled out because \s takes the vertical tab in PCRE2, and because its machine code
+ * (10.42) lets \D and \W take no character of two bytes.
+ *
+ * Refused by name: look-around, atomic groups, possessive repetition, back references, recursion,
+ * conditions, call-outs, comments, verbs, \C, and escapes that RE2 does not know. Repetition counts end at
+ * 1,000 as in RE2. A repetition of ^ or \b, which RE2 takes and which means nothing, is refused too. */
 #include <string.h>
 
 #include "model/regex_impl.h"
 
-enum { REPEAT_MAX = 1000, NAME_BYTES = 64 };
+enum { REPEAT_MAX = 1000, NAME_BYTES = 64, GROUPS_MAX = 100 };
 
 struct reader {
     sp_str in;
@@ -27,8 +31,10 @@ struct reader {
     sp_err err;
     const char *why;
     size_t depth;
-    bool repeatable; /* an atom stands before */
-    bool repeated;   /* a repetition stands before */
+    uint32_t copies[GROUPS_MAX + 1]; /* of each open group: most copies of a part that its repetitions make */
+    uint32_t atom_copies;            /* the same of the atom before: 1, or what the group that closed had */
+    bool repeatable;                 /* an atom stands before */
+    bool repeated;                   /* a repetition stands before */
 };
 
 static void put(struct reader *r, const char *text)
@@ -137,7 +143,8 @@ static bool put_hex(struct reader *r)
         value = value * 16 + (uint32_t)hex_value(r->in.ptr[r->at++]);
     bool ends = braced ? digits && peek(r, 0) == '}' : digits == 2;
     if (!ends || value > 0x10ffff || (value >= 0xd800 && value <= 0xdfff))
-        return refuse(r, SP_E_INVALID, "\\x is followed by two hex digits, or by the number of a character in braces");
+        return refuse(r, SP_E_INVALID,
+                      "\\x is followed by two hex digits, or by the number of a character in braces");
     r->at += braced;
     put_rune(r, value);
     return true;
@@ -167,14 +174,18 @@ static bool put_property(struct reader *r)
     return true;
 }
 
-/* An escape that is one character, in a class or outside; the reader stands behind the backslash. *ret_known false:
- * it is none of those, and nothing was read. */
+/* An escape that is one character, in a class or outside; the reader stands behind the backslash.
+ * *ret_known false: it is none of those, and nothing was read. */
 static bool put_escape(struct reader *r, bool *ret_known)
 {
     char c = peek(r, 0);
     *ret_known = true;
     switch (c) {
-    case 'a': case 'f': case 'n': case 'r': case 't':
+    case 'a':
+    case 'f':
+    case 'n':
+    case 'r':
+    case 't':
         put_byte(r, '\\');
         put_byte(r, c);
         r->at++;
@@ -184,10 +195,18 @@ static bool put_escape(struct reader *r, bool *ret_known)
         r->at++;
         return true;
     case 'x': return put_hex(r);
-    case '0': case '1': case '2': case '3': case '4': case '5': case '6': case '7': case '8': case '9':
-        return put_octal(r);
+    case '0':
+    case '1':
+    case '2':
+    case '3':
+    case '4':
+    case '5':
+    case '6':
+    case '7':
+    case '8':
+    case '9': return put_octal(r);
     }
-    if ((unsigned char)c < 0x80 && c && !is_word(c))
+    if ((unsigned char)c < 0x80 && c && (!is_word(c) || c == '_'))
         return put_literal(r);
     *ret_known = false;
     return true;
@@ -199,7 +218,8 @@ static bool refuse_escape(struct reader *r)
         return refuse(r, SP_E_INVALID, "ends in a backslash");
     switch (peek(r, 0)) {
     case 'C': return refuse(r, SP_E_UNSUPPORTED, "\\C (one byte) is refused: it can tear a character apart");
-    case 'g': case 'k': return refuse(r, SP_E_UNSUPPORTED, "back references are not part of RE2");
+    case 'g':
+    case 'k': return refuse(r, SP_E_UNSUPPORTED, "back references are not part of RE2");
     case 'Z': return refuse(r, SP_E_UNSUPPORTED, "\\Z is not part of RE2: \\z is the end of the text");
     }
     return refuse(r, SP_E_UNSUPPORTED, "this escape is not part of RE2");
@@ -209,7 +229,8 @@ static bool refuse_escape(struct reader *r)
 
 static bool put_posix(struct reader *r)
 {
-    static const char names[] = " alnum alpha ascii blank cntrl digit graph lower print punct space upper word xdigit ";
+    static const char names[] =
+        " alnum alpha ascii blank cntrl digit graph lower print punct space upper word xdigit ";
     sp_str rest = sp_str_from(r->in, r->at);
     size_t end = sp_str_find_str(rest, SP_STR(":]"));
     sp_str name = sp_str_from(sp_str_upto(rest, end), 2);
@@ -244,15 +265,15 @@ static bool put_entry(struct reader *r, bool *ret_single)
     if (known)
         return true;
     *ret_single = false;
-    char c = peek(r, 0);
-    switch (c) {
-    case 'p': case 'P': return put_property(r);
+    switch (peek(r, 0)) {
+    case 'p':
+    case 'P': return put_property(r);
+    case 'd': put(r, "0-9"); break;
+    case 'D': put(r, "\\x00-\\x2f\\x3a-\\x{10ffff}"); break;
     case 's': put(r, "\\t\\n\\f\\r "); break;
     case 'S': put(r, "\\x00-\\x08\\x0b\\x0e-\\x1f\\x21-\\x{10ffff}"); break;
-    case 'd': case 'D': case 'w': case 'W':
-        put_byte(r, '\\');
-        put_byte(r, c);
-        break;
+    case 'w': put(r, "0-9A-Za-z_"); break;
+    case 'W': put(r, "\\x00-\\x2f\\x3a-\\x40\\x5b-\\x5e\\x60\\x7b-\\x{10ffff}"); break;
     default: return refuse_escape(r);
     }
     r->at++;
@@ -292,19 +313,32 @@ static bool put_class(struct reader *r)
 static bool refuse_group(struct reader *r)
 {
     switch (peek(r, 2)) {
-    case '=': case '!': return refuse(r, SP_E_UNSUPPORTED, "look-ahead is not part of RE2");
+    case '=':
+    case '!': return refuse(r, SP_E_UNSUPPORTED, "look-ahead is not part of RE2");
     case '<': return refuse(r, SP_E_UNSUPPORTED, "look-behind is not part of RE2");
     case '>': return refuse(r, SP_E_UNSUPPORTED, "atomic groups are not part of RE2");
     case '(': return refuse(r, SP_E_UNSUPPORTED, "conditions are not part of RE2");
     case 'C': return refuse(r, SP_E_UNSUPPORTED, "call-outs are not part of RE2");
     case '#': return refuse(r, SP_E_UNSUPPORTED, "comments are not part of RE2");
-    case 'R': case '&': case '+': return refuse(r, SP_E_UNSUPPORTED, "recursion is not part of RE2");
+    case 'R':
+    case '&':
+    case '+': return refuse(r, SP_E_UNSUPPORTED, "recursion is not part of RE2");
     case 'P':
-        return refuse(r, SP_E_UNSUPPORTED, peek(r, 3) == '=' ? "back references are not part of RE2"
-                                                             : "recursion is not part of RE2");
+        return refuse(r, SP_E_UNSUPPORTED,
+                      peek(r, 3) == '=' ? "back references are not part of RE2"
+                                        : "recursion is not part of RE2");
     }
-    return refuse(r, SP_E_UNSUPPORTED, is_digit(peek(r, 2)) ? "recursion is not part of RE2"
-                                                            : "this kind of group is not part of RE2");
+    return refuse(r, SP_E_UNSUPPORTED,
+                  is_digit(peek(r, 2)) ? "recursion is not part of RE2"
+                                       : "this kind of group is not part of RE2");
+}
+
+static bool enter(struct reader *r)
+{
+    if (r->depth == GROUPS_MAX)
+        return refuse(r, SP_E_LIMIT, "more than 100 groups within each other");
+    r->copies[++r->depth] = 1;
+    return true;
 }
 
 /* (?P<name> and (?<name>: the name is dropped. */
@@ -317,8 +351,7 @@ static bool open_named(struct reader *r, size_t name)
         return refuse(r, SP_E_INVALID, "a group's name is letters, digits and _ up to >");
     r->at += end + 1;
     put(r, "(?:");
-    r->depth++;
-    return true;
+    return enter(r);
 }
 
 /* (?i) or (?i-s:, with flags among imsU. */
@@ -343,8 +376,7 @@ static bool open_flags(struct reader *r)
     memcpy(r->out + r->len, r->in.ptr + r->at, end + 1);
     r->len += end + 1;
     r->at += end + 1;
-    r->depth += last == ':';
-    return true;
+    return last == ')' || enter(r);
 }
 
 static bool open_group(struct reader *r)
@@ -353,10 +385,9 @@ static bool open_group(struct reader *r)
     if (peek(r, 1) == '*')
         return refuse(r, SP_E_UNSUPPORTED, "verbs are not part of RE2");
     if (peek(r, 1) != '?') {
-        put(r, "(?:");
         r->at++;
-        r->depth++;
-        return true;
+        put(r, "(?:");
+        return enter(r);
     }
     if (peek(r, 2) == 'P' && peek(r, 3) == '<')
         return open_named(r, 4);
@@ -369,7 +400,8 @@ static bool close_group(struct reader *r)
 {
     if (!r->depth)
         return refuse(r, SP_E_INVALID, ") closes nothing");
-    r->depth--;
+    r->atom_copies = r->copies[r->depth--];
+    r->copies[r->depth] = SP_MAX(r->copies[r->depth], r->atom_copies);
     put_byte(r, ')');
     r->at++;
     r->repeatable = true;
@@ -401,13 +433,19 @@ static size_t count_at(const struct reader *r, uint32_t *ret_least, uint32_t *re
     return at + 1;
 }
 
-static bool put_repeat(struct reader *r, size_t len)
+/* `len` bytes of the pattern repeat the atom before; {n,m} makes `copies` of it. */
+static bool put_repeat(struct reader *r, size_t len, uint32_t copies)
 {
     if (r->repeated)
-        return refuse(r, SP_E_UNSUPPORTED, peek(r, 0) == '+' ? "possessive repetition is not part of RE2"
-                                                             : "a repetition of a repetition needs a group");
+        return refuse(r, SP_E_UNSUPPORTED,
+                      peek(r, 0) == '+' ? "possessive repetition is not part of RE2"
+                                        : "a repetition of a repetition needs a group");
     if (!r->repeatable)
         return refuse(r, SP_E_INVALID, "nothing that could be repeated stands here");
+    copies *= r->atom_copies;
+    if (copies > REPEAT_MAX)
+        return refuse(r, SP_E_INVALID, "repetitions within each other count to 1000 at most");
+    r->copies[r->depth] = SP_MAX(r->copies[r->depth], copies);
     memcpy(r->out + r->len, r->in.ptr + r->at, len);
     r->len += len;
     r->at += len;
@@ -425,13 +463,14 @@ static bool put_brace(struct reader *r)
     uint32_t least = 0, most = 0;
     size_t len = count_at(r, &least, &most);
     if (!len) {
+        r->atom_copies = 1;
         r->repeatable = true;
         r->repeated = false;
         return put_literal(r);
     }
     if (most > REPEAT_MAX || least > most)
         return refuse(r, SP_E_INVALID, "a repetition counts up, and to 1000 at most");
-    return put_repeat(r, len);
+    return put_repeat(r, len, SP_MAX(most, 1u));
 }
 
 /* ---- the whole ---- */
@@ -461,11 +500,19 @@ static bool put_backslash(struct reader *r)
     char c = peek(r, 0);
     switch (c) {
     case 'Q': return put_quoted(r);
-    case 'p': case 'P': return put_property(r);
+    case 'p':
+    case 'P': return put_property(r);
+    case 'd': put(r, "[0-9]"); break;
+    case 'D': put(r, "[^0-9]"); break;
     case 's': put(r, "[\\t\\n\\f\\r ]"); break;
     case 'S': put(r, "[^\\t\\n\\f\\r ]"); break;
-    case 'A': case 'z': case 'b': case 'B': r->repeatable = false; /* fall through */
-    case 'd': case 'D': case 'w': case 'W':
+    case 'w': put(r, "[0-9A-Za-z_]"); break;
+    case 'W': put(r, "[^0-9A-Za-z_]"); break;
+    case 'A':
+    case 'z':
+    case 'b':
+    case 'B':
+        r->repeatable = false;
         put_byte(r, '\\');
         put_byte(r, c);
         break;
@@ -478,13 +525,20 @@ static bool put_backslash(struct reader *r)
 static bool put_item(struct reader *r)
 {
     char c = peek(r, 0);
+    if (!strchr("*+?{", c) || !c)
+        r->atom_copies = 1;
     switch (c) {
     case '\\': return put_backslash(r);
     case '(': return open_group(r);
     case ')': return close_group(r);
-    case '*': case '+': case '?': return put_repeat(r, 1);
+    case '*':
+    case '+':
+    case '?': return put_repeat(r, 1, 1);
     case '{': return put_brace(r);
-    case '|': case '^': case '$': case '.':
+    case '|':
+    case '^':
+    case '$':
+    case '.':
         put_byte(r, c);
         r->at++;
         r->repeatable = c == '.';
@@ -498,12 +552,10 @@ static bool put_item(struct reader *r)
 
 sp_err sp_regex_translate(sp_str pattern, char *out, size_t *ret_len, const char **ret_why, size_t *ret_at)
 {
-    struct reader r = { .in = pattern, .out = out };
+    struct reader r = { .in = pattern, .out = out, .copies = { 1 } };
     while (r.at < pattern.len && put_item(&r)) {
     }
-    if (!r.err && r.depth)
-        (void)refuse(&r, SP_E_INVALID, "a group has no end: ) is missing");
-    if (r.err) {
+    if (r.err || (r.depth && !refuse(&r, SP_E_INVALID, "a group has no end: ) is missing"))) {
         *ret_why = r.why;
         *ret_at = r.at;
         return r.err;

@@ -8,22 +8,24 @@
  *      a.*                 longest prefix
  *      *                   any
  *
- * Wild-card entries are an array, longest first and in byte order within one length. A look-up walks the lengths,
- * of which there are few, and halves its way through the entries of one length, so that ten thousand
- * tenants, each with a domain of its own, cost a dozen comparisons for each length and not ten thousand.
+ * Wild-card entries are an array, longest first and in byte order within one length. A look-up walks the
+ * lengths, of which there are few, and halves its way through the entries of one length, so that ten
+ * thousand tenants, each with a domain of its own, cost a dozen comparisons for each length and not ten
+ * thousand.
  *
- * In HTTP, names fold: tables hold them in lower case, and callers bring the canonical form (sp_host_canonical).
- * The port is part of the name, as it is for Envoy: `example.com` does not serve `example.com:8080` unless the
- * table ignores ports; then the name with its port is tried first, so that an entry with a port still counts.
- * RPC names are compared byte for byte: Java's names differ by case.
+ * In HTTP, names fold: tables hold them in lower case, and callers bring the canonical form
+ * (sp_host_canonical). The port is part of the name, as it is for Envoy: `example.com` does not serve
+ * `example.com:8080` unless the table ignores ports; then the name with its port is tried first, so that an
+ * entry with a port still counts. RPC names are compared byte for byte: Java's names differ by case.
  *
- * The index is also the last gate for header edits: a name or value that could make a second message out of one
- * does not get past it, so that whoever applies edits need not look again for each call.
+ * The index is also the last gate for header edits: a name or value that could make a second message out of
+ * one does not get past it, so that whoever applies edits need not look again for each call.
  *
  * Nothing here looks at a call: matching routes is proxy/route.c's. */
 #include "model/route.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "base/arena.h"
 
@@ -105,21 +107,22 @@ static sp_str spelled(struct building *b, sp_str domain)
 static sp_err put_domain(struct building *b, sp_str domain, const struct sp_vhost *vhost)
 {
     struct sp_route_table *table = b->table;
-    if (is_any(domain)) {
+    sp_str text = spelled(b, domain);
+    if (!text.ptr)
+        return SP_E_NOMEM;
+    if (is_any(text)) {
         if (table->any)
             return complain(b, SP_E_EXISTS, domain);
         table->any = vhost;
         return 0;
     }
-    sp_str text = spelled(b, domain);
-    if (!text.ptr)
-        return SP_E_NOMEM;
     if (is_suffix(text)) {
         b->suffixes[table->suffix_count++] = (struct sp_domain_suffix){ sp_str_from(text, 1), vhost };
         return 0;
     }
     if (is_prefix(text)) {
-        b->prefixes[table->prefix_count++] = (struct sp_domain_suffix){ sp_str_upto(text, text.len - 1), vhost };
+        b->prefixes[table->prefix_count++] = (struct sp_domain_suffix){ sp_str_upto(text, text.len - 1),
+                                                                        vhost };
         return 0;
     }
     if (sp_map_get(&table->exact, text))
@@ -170,6 +173,89 @@ static sp_err put_domains(struct building *b)
     return err ? err : sort_wild(b, b->prefixes, table->prefix_count);
 }
 
+/* ---- header edits ---- */
+
+static bool is_token(sp_str name)
+{
+    for (size_t i = 0; i < name.len; i++) {
+        char c = name.ptr[i];
+        bool letter = (lower(c) >= 'a' && lower(c) <= 'z') || (c >= '0' && c <= '9');
+        if (!letter && (!c || !strchr("!#$%&'*+-.^_`|~", c)))
+            return false;
+    }
+    return name.len != 0;
+}
+
+static bool is_line(sp_str value)
+{
+    for (size_t i = 0; i < value.len; i++) {
+        unsigned char c = (unsigned char)value.ptr[i];
+        if ((c < 0x20 && c != '\t') || c == 0x7f)
+            return false;
+    }
+    return true;
+}
+
+/* What the codec writes itself, from the head's slots. */
+static bool is_framing(sp_str name)
+{
+    static const sp_str names[] = {
+        { "host", 4 },    { "content-length", 14 }, { "transfer-encoding", 17 }, { "connection", 10 },
+        { "te", 2 },      { "keep-alive", 10 },     { "proxy-connection", 16 },  { "trailer", 7 },
+        { "upgrade", 7 },
+    };
+    for (size_t i = 0; i < SP_COUNTOF(names); i++)
+        if (sp_str_eq_nocase(name, names[i]))
+            return true;
+    return false;
+}
+
+/* RPC headers carry their lengths: any byte may stand in them. */
+static sp_err check_edits(struct building *b, const struct sp_header_edits *edits)
+{
+    bool http = b->table->fold_domains;
+    for (uint32_t i = 0; i < edits->add_count; i++) {
+        sp_str name = edits->add[i].name;
+        if (!name.len || name.len > UINT16_MAX || edits->add[i].value.len > UINT32_MAX ||
+            (http && (!is_token(name) || is_framing(name) || !is_line(edits->add[i].value))))
+            return complain(b, SP_E_DENIED, name);
+    }
+    for (uint32_t i = 0; i < edits->remove_count; i++)
+        if (!edits->remove[i].len || (http && (!is_token(edits->remove[i]) || is_framing(edits->remove[i]))))
+            return complain(b, SP_E_DENIED, edits->remove[i]);
+    return 0;
+}
+
+static sp_err check_both(struct building *b, const struct sp_header_edits *request,
+                         const struct sp_header_edits *response)
+{
+    sp_err err = check_edits(b, request);
+    return err ? err : check_edits(b, response);
+}
+
+static sp_err check_route(struct building *b, const struct sp_route *route)
+{
+    sp_err err = check_both(b, &route->request, &route->response);
+    for (uint32_t i = 0; !err && i < route->weighted_count; i++)
+        err = check_both(b, &route->weighted[i].request, &route->weighted[i].response);
+    return err;
+}
+
+static sp_err check_table(struct building *b)
+{
+    const struct sp_route_table *table = b->table;
+    sp_err err = check_both(b, &table->request, &table->response);
+    for (uint32_t i = 0; !err && i < table->vhost_count; i++) {
+        const struct sp_vhost *vhost = &table->vhosts[i];
+        err = check_both(b, &vhost->request, &vhost->response);
+        for (uint32_t k = 0; !err && k < vhost->route_count; k++)
+            err = check_route(b, &vhost->routes[k]);
+    }
+    return err;
+}
+
+/* ---- the whole ---- */
+
 static bool looks_at_path(const struct sp_route *route)
 {
     return route->match.kind != SP_PATH_PREFIX || !sp_str_eq(route->match.path, SP_STR("/")) ||
@@ -192,7 +278,9 @@ sp_err sp_route_table_index(struct sp_route_table *table, struct sp_arena *arena
     table->suffix_count = table->prefix_count = 0;
     sp_map_init(&table->exact, 0); /* keys are configuration's: callers only look them up */
 
-    sp_err err = put_domains(&b);
+    sp_err err = check_table(&b);
+    if (!err)
+        err = put_domains(&b);
     if (err) {
         sp_route_table_deinit(table);
         return err;
@@ -211,46 +299,49 @@ void sp_route_table_deinit(struct sp_route_table *table)
 
 /* ---- looking up ---- */
 
-/* The entry with that text among those of its length, which begin at `from`; *ret_next: those of the next. */
-static const struct sp_domain_suffix *find_of_length(const struct sp_domain_suffix *list, uint32_t from, uint32_t count,
-                                                     sp_str text, uint32_t *ret_next)
+/* The first entry, from `from` on, that is shorter than `len`. */
+static uint32_t first_shorter(const struct sp_domain_suffix *list, uint32_t from, uint32_t count, size_t len)
 {
-    uint32_t low = from, high = count;
-    while (low < high) {
-        uint32_t middle = low + (high - low) / 2;
-        if (list[middle].text.len < text.len)
-            high = middle;
+    while (from < count) {
+        uint32_t middle = from + (count - from) / 2;
+        if (list[middle].text.len < len)
+            count = middle;
         else
-            low = middle + 1;
+            from = middle + 1;
     }
-    *ret_next = low;
-    for (low = from, high = *ret_next; low < high;) {
-        uint32_t middle = low + (high - low) / 2;
+    return from;
+}
+
+/* Among entries [from, end), all as long as `text`. */
+static const struct sp_vhost *find_of_length(const struct sp_domain_suffix *list, uint32_t from, uint32_t end,
+                                             sp_str text)
+{
+    while (from < end) {
+        uint32_t middle = from + (end - from) / 2;
         int order = memcmp(list[middle].text.ptr, text.ptr, text.len);
         if (order == 0)
-            return &list[middle];
+            return list[middle].vhost;
         if (order < 0)
-            low = middle + 1;
+            from = middle + 1;
         else
-            high = middle;
+            end = middle;
     }
     return NULL;
 }
 
-static const struct sp_vhost *find_wild(const struct sp_domain_suffix *list, uint32_t count, sp_str name, bool at_end)
+static const struct sp_vhost *find_wild(const struct sp_domain_suffix *list, uint32_t count, sp_str name,
+                                        bool at_end)
 {
-    for (uint32_t i = 0; i < count;) {
+    const struct sp_vhost *vhost = NULL;
+    for (uint32_t i = first_shorter(list, 0, count, name.len);
+         !vhost && i < count;) { /* the star is not empty */
         size_t len = list[i].text.len;
-        if (len >= name.len) { /* the star stands for at least one byte */
-            i++;
-            continue;
-        }
+        uint32_t end = first_shorter(list, i, count, len);
         sp_str part = at_end ? sp_str_from(name, name.len - len) : sp_str_upto(name, len);
-        const struct sp_domain_suffix *found = find_of_length(list, i, count, part, &i);
-        if (found)
-            return found->vhost;
+        vhost = find_of_length(list, i, end, part);
+        i = end;
     }
-    return NULL;
+    return vhost;
 }
 
 static const struct sp_vhost *find_specific(const struct sp_route_table *table, sp_str name)

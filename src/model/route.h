@@ -126,8 +126,10 @@ struct sp_domain_suffix {
     const struct sp_vhost *vhost;
 };
 
-/* Build the indices. SP_E_EXISTS and *ret_domain: the same domain twice. `table` lives in `arena`; the
- * maps' slots are heap memory, freed by sp_route_table_deinit. */
+/* Build the indices. SP_E_EXISTS and *ret_domain: the same domain twice. SP_E_DENIED and *ret_domain: the name
+ * of a header edit that could make two messages out of one (framing headers, line ends). SP_E_NOMEM. After a
+ * failure the table has no indices. `table` lives in `arena`; the maps' slots are heap memory, freed by
+ * sp_route_table_deinit. */
 sp_err sp_route_table_index(struct sp_route_table *table, struct sp_arena *arena, sp_str *ret_domain) SP_MUST_USE;
 void sp_route_table_deinit(struct sp_route_table *table);
 

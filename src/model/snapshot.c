@@ -12,14 +12,14 @@
  * with the same entries and replaces what changed. A resource is built once, by one thread, and never written
  * to again; its strings, routes and endpoints lie in its own arena and go with it.
  *
- * Only few references are atomic: a worker holds one for its snapshot, and one for each resource that a listener
- * or cluster of its own stands on. Calls count on those, in plain integers of the worker.
+ * Only few references are atomic: a worker holds one for its snapshot, and one for each resource that a
+ * listener or cluster of its own stands on. Calls count on those, in plain integers of the worker.
  *
- * What is learnt at run time (health, breakers, pools) is not here; it is kept by name in proxy/ and meets the
- * next snapshot there. Where resources come from, bootstrap or xDS, this file does not know.
+ * What is learnt at run time (health, breakers, pools) is not here; it is kept by name in proxy/ and meets
+ * the next snapshot there. Where resources come from, bootstrap or xDS, this file does not know.
  *
- * Tried and left: a persistent tree, so that a snapshot would share even the index. Copying the index of 10,000
- * names costs well below a millisecond, on the control thread, and a look-up stays one probe. */
+ * Tried and left: a persistent tree, so that a snapshot would share even the index. Copying the index of
+ * 10,000 names costs well below a millisecond, on the control thread, and a look-up stays one probe. */
 #include "model/snapshot.h"
 
 #include "base/mem.h"

@@ -32,11 +32,14 @@ enum { WHOLE_PPM = 1000000 };
 /* What one condition, or a whole route, said. Neither: the call is refused with `why`. */
 enum verdict { NO, YES, NEITHER };
 
+static enum sp_why why_of(sp_err err)
+{
+    return err == SP_E_LIMIT ? SP_WHY_REGEX_LIMIT : err == SP_E_INVALID ? SP_WHY_BAD_REQUEST : SP_WHY_MEMORY;
+}
+
 static enum verdict give_up(sp_err err, enum sp_why *ret_why)
 {
-    *ret_why = err == SP_E_LIMIT     ? SP_WHY_REGEX_LIMIT
-               : err == SP_E_INVALID ? SP_WHY_BAD_REQUEST
-                                     : SP_WHY_MEMORY;
+    *ret_why = why_of(err);
     return NEITHER;
 }
 
@@ -155,7 +158,7 @@ static const struct sp_vhost *find_vhost(const struct sp_route_table *table, str
     sp_err err = sp_route_see_service(table, in);
     if (!err)
         return sp_route_table_vhost(table, in->service);
-    (void)give_up(err, ret_why);
+    *ret_why = why_of(err);
     return NULL;
 }
 
@@ -165,10 +168,8 @@ enum sp_why sp_route_find(const struct sp_route_table *table, struct sp_route_in
     enum sp_why why = SP_WHY_NO_ROUTE;
     if ((in->normalize || in->merge_slashes) && sp_route_is_http(in->head)) {
         sp_err err = sp_route_see_path(in);
-        if (err) {
-            (void)give_up(err, &why);
-            return why;
-        }
+        if (err)
+            return why_of(err);
     }
     const struct sp_vhost *vhost = find_vhost(table, in, &why);
     for (uint32_t i = 0; vhost && i < vhost->route_count; i++) {
