@@ -1,0 +1,203 @@
+/* settings: what of a bootstrap concerns the process: who it is, where its doors are, how much it may hold.
+ *
+ * Most of it has no word in Envoy's schema and stands in an extension of ours, sampan.proxy.v1.Settings.
+ * Whom metrics name as this side of a call is told there under `workload`; what is not said there is looked
+ * up in node.metadata under Istio's keys, which injected sidecars bear already:
+ *
+ *      WORKLOAD_NAME, NAMESPACE, CLUSTER_ID, LABELS { app, version, service.istio.io/canonical-name, ...-revision }
+ *
+ * The light SDK is told one address for all calls: that of the listener which the bootstrap names, or the
+ * one that the SDKs dial by themselves, 127.0.0.1:12220. A listener has to be there, or every call would be
+ * refused; so that is checked. */
+#include "xds/types/types_impl.h"
+
+enum { DRAIN_S = 30, DETECT_MS = 300, STREAMS = 100000, WHY_RECORDS = 4096, SDK_TRAFFIC_PORT = 12220 };
+
+static sp_str either(sp_str a, sp_str b)
+{
+    return a.len ? a : b;
+}
+
+static void take_labels(struct sp_xds_build *b, const struct sp_pb_core_node *node,
+                        const struct sp_pb_proxy_workload *own, struct sp_labels *labels)
+{
+    static const struct sp_pb_proxy_workload none;
+    const struct sp_pb_google_struct *metadata = node ? node->metadata : NULL;
+    const struct sp_pb_google_value *value = sp_xds_struct_get(metadata, "LABELS");
+    const struct sp_pb_google_struct *of_pod = value ? value->struct_value : NULL;
+    own = own ? own : &none;
+    sp_str name = either(
+        own->name, either(sp_xds_struct_str(metadata, "WORKLOAD_NAME"), sp_xds_struct_str(metadata, "NAME")));
+    sp_str app = either(own->app, sp_xds_struct_str(of_pod, "app"));
+    sp_str version = either(own->version, sp_xds_struct_str(of_pod, "version"));
+    sp_str canonical = either(sp_xds_struct_str(of_pod, "service.istio.io/canonical-name"),
+                              either(app, name));
+    sp_str revision = either(sp_xds_struct_str(of_pod, "service.istio.io/canonical-revision"), version);
+    labels->workload = sp_xds_str(b, name);
+    labels->workload_namespace = sp_xds_str(b,
+                                            either(own->namespace, sp_xds_struct_str(metadata, "NAMESPACE")));
+    labels->app = sp_xds_str(b, app);
+    labels->version = sp_xds_str(b, version);
+    labels->cluster = sp_xds_str(b, sp_xds_struct_str(metadata, "CLUSTER_ID"));
+    labels->canonical_service = sp_xds_str(b, canonical);
+    labels->canonical_revision = sp_xds_str(b, revision);
+}
+
+static void take_admin(struct sp_xds_build *b, const struct sp_pb_bootstrap_admin *m,
+                       struct sp_settings *settings)
+{
+    if (!m)
+        return;
+    sp_xds_unset(b, m, SP_FIELD_BOOTSTRAP_ADMIN_ACCESS_LOG_PATH, "calls to admin are not logged");
+    sp_xds_unset(b, m, SP_FIELD_BOOTSTRAP_ADMIN_ACCESS_LOG, "calls to admin are not logged");
+    if (!m->address)
+        return;
+    if (m->address->pipe)
+        SP_XDS_REFUSE(b, m->address, SP_FIELD_CORE_ADDRESS_PIPE,
+                      "is not supported: admin is on a Unix socket under --base-dir anyway");
+    else
+        (void)sp_xds_addr(b, m, SP_FIELD_BOOTSTRAP_ADMIN_ADDRESS, m->address, &settings->admin,
+                          NULL); /* said, and left empty */
+}
+
+/* ---- the light SDK ---- */
+
+static bool is_traffic(const sp_addr *addr, const sp_addr *wanted)
+{
+    static const uint8_t any[16];
+    bool everywhere = (addr->family == SP_ADDR_IP4 || addr->family == SP_ADDR_IP6) &&
+                      !memcmp(addr->ip, any, sizeof(any));
+    return addr->port == wanted->port && (sp_addr_eq(addr, wanted) || everywhere);
+}
+
+/* Quietly: what is wrong with a listener's address is said where the listener is read. */
+static bool listener_addr(const struct sp_pb_listener_listener *m, sp_addr *ret_addr)
+{
+    const struct sp_pb_core_socket_address *s = m->address ? m->address->socket_address : NULL;
+    return s && s->port_value <= UINT16_MAX &&
+           !sp_addr_parse_ip(s->address, (uint16_t)s->port_value, ret_addr);
+}
+
+static void take_traffic(struct sp_xds_build *b, const struct sp_pb_proxy_light_sdk *m,
+                         const struct sp_pb_bootstrap_bootstrap_static_resources *resources,
+                         struct sp_lightsdk_spec *sdk)
+{
+    sp_addr addr;
+    if (sp_addr_parse_ip(SP_STR("127.0.0.1"), SDK_TRAFFIC_PORT, &sdk->traffic))
+        return;
+    for (uint32_t i = 0; resources && i < resources->listeners_len; i++) {
+        const struct sp_pb_listener_listener *listener = resources->listeners[i];
+        bool named = m->traffic_listener.len && sp_str_eq(listener->name, m->traffic_listener);
+        if (!listener_addr(listener, &addr))
+            continue;
+        if (named)
+            sdk->traffic = addr;
+        if (named || (!m->traffic_listener.len && is_traffic(&addr, &sdk->traffic)))
+            return;
+    }
+    if (m->traffic_listener.len)
+        SP_XDS_WRONG(b, m, SP_FIELD_PROXY_LIGHT_SDK_TRAFFIC_LISTENER,
+                     "there is no listener %.*s with an IP address", SP_STR_ARG(m->traffic_listener));
+    else
+        SP_XDS_WRONG(b, m, SP_FIELD_PROXY_LIGHT_SDK_TRAFFIC_LISTENER,
+                     "is missing, and no listener is at 127.0.0.1:12220, where the SDKs call");
+}
+
+static void take_apps(struct sp_xds_build *b, const struct sp_pb_proxy_light_sdk *m,
+                      struct sp_lightsdk_spec *sdk)
+{
+    struct sp_lightsdk_app_spec *apps = sp_xds_array(b, m->applications_len, sizeof(*apps));
+    if (!apps)
+        return;
+    for (uint32_t i = 0; i < m->applications_len; i++) {
+        const struct sp_pb_proxy_application *app = m->applications[i];
+        for (uint32_t k = 0; k < i; k++)
+            if (sp_str_eq(apps[k].protocol, app->protocol))
+                SP_XDS_WRONG(b, app, SP_FIELD_PROXY_APPLICATION_PROTOCOL, "stands twice");
+        apps[i].protocol = sp_xds_str(b, app->protocol);
+        (void)sp_xds_addr(b, app, SP_FIELD_PROXY_APPLICATION_ADDRESS, app->address, &apps[i].addr,
+                          NULL); /* said */
+    }
+    sdk->apps = apps;
+    sdk->app_count = m->applications_len;
+}
+
+static void take_sdk(struct sp_xds_build *b, const struct sp_pb_proxy_light_sdk *m,
+                     const struct sp_pb_bootstrap_bootstrap_static_resources *resources,
+                     struct sp_lightsdk_spec *sdk)
+{
+    if (!m)
+        return;
+    sdk->on = true;
+    (void)sp_xds_addr(b, m, SP_FIELD_PROXY_LIGHT_SDK_ADDRESS, m->address, &sdk->api,
+                      NULL); /* said, and left empty */
+    take_traffic(b, m, resources, sdk);
+    take_apps(b, m, sdk);
+}
+
+/* ---- all of it ---- */
+
+static void take_own(struct sp_xds_build *b, const struct sp_pb_proxy_settings *m,
+                     const struct sp_pb_bootstrap_bootstrap *bootstrap, struct sp_settings *settings)
+{
+    settings->drain_ns = sp_xds_ns(b, m, SP_FIELD_PROXY_SETTINGS_DRAIN_TIME, m->drain_time,
+                                   settings->drain_ns);
+    settings->detect_ns = sp_xds_ns(b, m, SP_FIELD_PROXY_SETTINGS_DETECT_TIMEOUT, m->detect_timeout,
+                                    settings->detect_ns);
+    if (m->caps) {
+        settings->max_connections = m->caps->max_connections;
+        settings->max_memory_bytes = m->caps->memory_bytes;
+        sp_xds_unset(b, m->caps, SP_FIELD_PROXY_CAPS_MAX_DESCRIPTORS,
+                     "the system's limit counts (ulimit -n)");
+    }
+    take_sdk(b, m->light_sdk, bootstrap->static_resources, &settings->lightsdk);
+    take_labels(b, bootstrap->node, m->workload, &settings->labels);
+}
+
+static void take_extensions(struct sp_xds_build *b, const struct sp_pb_bootstrap_bootstrap *m,
+                            struct sp_settings *settings)
+{
+    bool seen = false;
+    take_labels(b, m->node, NULL, &settings->labels);
+    for (uint32_t i = 0; i < m->bootstrap_extensions_len; i++) {
+        const struct sp_pb_core_typed_extension_config *extension = m->bootstrap_extensions[i];
+        uint32_t field = SP_FIELD_CORE_TYPED_EXTENSION_CONFIG_TYPED_CONFIG;
+        void *config = sp_xds_any(b, extension, field, extension->typed_config);
+        if (!config)
+            continue;
+        if (!sp_xds_is(config, &sp_pb_proxy_settings_msg))
+            SP_XDS_REFUSE(b, extension, field,
+                          "%s is no extension that is supported; sampan.proxy.v1.Settings is",
+                          ((const struct sp_form_head *)config)->type->name);
+        else if (seen)
+            SP_XDS_WRONG(b, extension, field, "stands twice");
+        else
+            take_own(b, config, m, settings);
+        seen |= sp_xds_is(config, &sp_pb_proxy_settings_msg);
+    }
+}
+
+sp_err sp_xds_settings(struct sp_form_doc *doc, const struct sp_pb_bootstrap_bootstrap *msg,
+                       struct sp_arena *keep, struct sp_settings *ret_settings)
+{
+    struct sp_xds_build b = { .doc = doc, .arena = keep, .errors_before = sp_xds_error_count(doc) };
+    struct sp_settings settings = { .drain_ns = DRAIN_S * SP_XDS_NS_PER_S,
+                                    .detect_ns = DETECT_MS * SP_XDS_NS_PER_MS,
+                                    .max_streams = STREAMS,
+                                    .why_records = WHY_RECORDS,
+                                    .reason_header = true };
+    if (msg->node) {
+        settings.node_id = sp_xds_str(&b, msg->node->id);
+        settings.node_cluster = sp_xds_str(&b, msg->node->cluster);
+    }
+    take_admin(&b, msg->admin, &settings);
+    take_extensions(&b, msg, &settings);
+    sp_xds_unset(&b, msg, SP_FIELD_BOOTSTRAP_BOOTSTRAP_STATS_FLUSH_INTERVAL,
+                 "figures are read when somebody asks");
+    if (b.no_memory)
+        return SP_E_NOMEM;
+    if (sp_xds_error_count(doc) > b.errors_before)
+        return SP_E_INVALID;
+    *ret_settings = settings;
+    return 0;
+}
