@@ -214,6 +214,37 @@ static void check_oneofs(struct check *c, const void *msg, const struct sp_form_
     }
 }
 
+/* What came by the wire may hold numbers of a later schema; a file's were judged when it was read. */
+static void check_enum(struct check *c, const void *msg, const struct sp_form_field *f, uint32_t i)
+{
+    int32_t number = *(const int32_t *)sp_form_at(msg, f, i);
+    const struct sp_form_value_name *named = sp_form_enum_value(f->en, number);
+    if ((named && !named->refused) || said_already(c, msg, f, i))
+        return;
+    c->found++;
+    if (named)
+        sp_form_error_item(c->doc, SP_E_UNSUPPORTED, msg, f->number, i,
+                           "%s is known to Envoy but not supported", named->name);
+    else
+        sp_form_error_item(c->doc, SP_E_INVALID, msg, f->number, i, "%d is no value of %s", (int)number,
+                           f->en->name);
+}
+
+/* Both parts of a Duration have one sign and keep to bounds; a Timestamp's nanoseconds count forward. */
+static void check_time(struct check *c, const void *msg, bool duration)
+{
+    const struct sp_pb_google_duration *t = msg; /* google.protobuf.Timestamp has the same two fields */
+    int64_t min = duration ? -SP_FORM_DURATION_MAX : SP_FORM_TIMESTAMP_MIN;
+    int64_t max = duration ? SP_FORM_DURATION_MAX : SP_FORM_TIMESTAMP_MAX;
+    bool mixed = (t->seconds > 0 && t->nanos < 0) || (t->seconds < 0 && t->nanos > 0);
+    bool in_bounds = t->seconds >= min && t->seconds <= max && t->nanos <= 999999999 &&
+                     t->nanos >= (duration ? -999999999 : 0);
+    if (in_bounds && !(duration && mixed))
+        return;
+    c->found++;
+    sp_form_error(c->doc, SP_E_RANGE, msg, 0, "is out of bounds");
+}
+
 static void check_message(struct check *c, const void *msg)
 {
     const struct sp_form_msg *type = ((const struct sp_form_head *)msg)->type;
@@ -223,12 +254,16 @@ static void check_message(struct check *c, const void *msg)
             check_message(c, inner);
         return;
     }
+    if (type->special == SP_FORM_DURATION || type->special == SP_FORM_TIMESTAMP)
+        check_time(c, msg, type->special == SP_FORM_DURATION);
     if (type->special != SP_FORM_PLAIN && type->special != SP_FORM_MAP_ENTRY)
         return;
     for (uint32_t i = 0; i < type->fields_len; i++) {
         const struct sp_form_field *f = &type->fields[i];
         if (f->rule)
             check_field(c, msg, f);
+        for (uint32_t k = 0; f->kind == SP_FORM_ENUM && f->works && k < sp_form_len(msg, f); k++)
+            check_enum(c, msg, f, k);
         for (uint32_t k = 0; f->kind == SP_FORM_MESSAGE && k < sp_form_len(msg, f); k++)
             if (sp_form_msg_at(msg, f, k))
                 check_message(c, sp_form_msg_at(msg, f, k));

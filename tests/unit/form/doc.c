@@ -113,6 +113,53 @@ static void rules_are_checked_on_values_from_the_wire(void **state)
     sp_arena_deinit(&r.arena);
 }
 
+static void values_of_a_later_schema_are_named(void **state)
+{
+    struct reading r;
+    struct sp_form_doc doc;
+    struct sp_buf out;
+    void *msg;
+    sp_buf_init(&out, 0);
+    sp_arena_init(&r.arena, NULL, 0, 4096, 0);
+    assert_int_equal(sp_form_pb_decode(&r.arena, KINDS, SP_STR("\x80\x01\x2a\xa2\x02\x02\x01\x03"), &msg), 0);
+    assert_int_equal(sp_form_doc_init(&doc, &r.arena, "resource"), 0);
+    assert_int_equal(sp_form_doc_adopt(&doc, msg), 0);
+    assert_int_equal(sp_form_check(&doc, msg), SP_E_INVALID);
+    sp_form_print_errors(&doc, &out);
+    check_str(sp_buf_str(&out), "resource: colour: 42 is no value of sampan.test.v1.Colour\n"
+                                "resource: colours[1]: ULTRAVIOLET is known to Envoy but not supported\n");
+    sp_buf_deinit(&out);
+    sp_arena_deinit(&r.arena);
+}
+
+static void times_from_the_wire_keep_to_their_bounds(void **state)
+{
+    static const struct {
+        int64_t seconds;
+        int32_t nanos;
+        bool good;
+    } cases[] = {
+        { 1, 1, true },          { -1, -1, true },         { 1, -1, false },
+        { -1, 1, false },        { 0, 1000000000, false }, { INT64_C(315576000001), 0, false },
+        { INT64_MIN, 0, false },
+    };
+    for (size_t i = 0; i < SP_COUNTOF(cases); i++) {
+        struct reading r;
+        struct sp_form_doc doc;
+        sp_arena_init(&r.arena, NULL, 0, 4096, 0);
+        struct sp_pb_test_special *s = sp_form_new(&r.arena, SPECIAL);
+        s->duration = sp_form_new(&r.arena, &sp_pb_google_duration_msg);
+        s->duration->seconds = cases[i].seconds;
+        s->duration->nanos = cases[i].nanos;
+        assert_int_equal(sp_form_doc_init(&doc, &r.arena, "resource"), 0);
+        assert_int_equal(sp_form_doc_adopt(&doc, s), 0);
+        assert_int_equal(sp_form_check(&doc, s), cases[i].good ? 0 : SP_E_INVALID);
+        if (!cases[i].good)
+            assert_string_equal(doc.errors[0].path, "duration");
+        sp_arena_deinit(&r.arena);
+    }
+}
+
 static void paths_reach_into_any_from_the_wire(void **state)
 {
     struct reading r;
@@ -145,6 +192,8 @@ int main(void)
         cmocka_unit_test(later_errors_print_among_the_others),
         cmocka_unit_test(values_from_the_wire_have_paths_too),
         cmocka_unit_test(rules_are_checked_on_values_from_the_wire),
+        cmocka_unit_test(values_of_a_later_schema_are_named),
+        cmocka_unit_test(times_from_the_wire_keep_to_their_bounds),
         cmocka_unit_test(paths_reach_into_any_from_the_wire),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
