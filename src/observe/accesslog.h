@@ -1,0 +1,45 @@
+/* accesslog: lines for people and machines, one for each finished call whose chain has a log.
+ *
+ * Lives on the main loop. Workers put records into their rings and never wait; here the rings are emptied, records
+ * become lines by formats that were read once, and lines go to their files in batches. When a ring was full or a file
+ * does not take its bytes, records are lost and counted.
+ *
+ *   log = sp_accesslog_new(loop, hostname)
+ *   sp_accesslog_apply(log, snapshot)            before the workers get it; again for each later snapshot
+ *   sp_accesslog_add_ring(log, &worker->reports) for each worker
+ *   sp_accesslog_wake(log)                       on the main loop, when a worker's ring is a quarter full (by mail)
+ *   sp_accesslog_reopen(log)                     SIGHUP
+ *   sp_accesslog_free(log)                       after the workers have ended, before they are freed: what is left is written */
+#ifndef SP_OBSERVE_ACCESSLOG_H
+#define SP_OBSERVE_ACCESSLOG_H
+
+#include "base/err.h"
+#include "base/str.h"
+#include "io/loop.h"
+
+struct sp_accesslog;
+struct sp_ring;
+struct sp_snapshot;
+
+struct sp_accesslog_view {
+    uint64_t lines;
+    uint64_t lost;       /* records: rings that were full, chains that nobody knows any more */
+    uint64_t lost_bytes; /* that files did not take */
+    uint64_t errors;     /* files that could not be opened */
+};
+
+/* `hostname` is copied. NULL when memory is out. */
+struct sp_accesslog *sp_accesslog_new(struct sp_loop *loop, sp_str hostname);
+void sp_accesslog_free(struct sp_accesslog *log);
+/* Keeps a reference to the snapshot and the one before it. On failure *ret_why says which file or format, in memory of
+ * the log, and what was there before goes on. */
+sp_err sp_accesslog_apply(struct sp_accesslog *log, struct sp_snapshot *snapshot, const char **ret_why) SP_MUST_USE;
+sp_err sp_accesslog_add_ring(struct sp_accesslog *log, struct sp_ring *ring) SP_MUST_USE;
+/* Empty the rings now. */
+void sp_accesslog_wake(struct sp_accesslog *log);
+void sp_accesslog_reopen(struct sp_accesslog *log);
+/* Off: records are taken and dropped. */
+void sp_accesslog_set(struct sp_accesslog *log, bool on, uint32_t flush_ms);
+struct sp_accesslog_view sp_accesslog_view(const struct sp_accesslog *log);
+
+#endif

@@ -1,0 +1,201 @@
+/* stats: /stats, the figures as people read them: `name: value`, a line each, or JSON.
+ *
+ *      cluster.reviews.upstream_rq_total: 42          from cells, by the tables beside the cells
+ *      cluster.reviews.upstream_rq_time: P0(nan,1) P25(nan,2) ...
+ *      listener.127.0.0.1_8080.downstream_cx_active: 3
+ *      server.uptime: 7     sampan.reason.NO_ROUTE: 1
+ *
+ * Parameters are Envoy's: `filter` is a regular expression that is looked for anywhere in the name (RE2's syntax, the
+ * work for a match is bounded), `usedonly` leaves zeros out, `format=json` makes
+ * {"stats":[{"name":..,"value":..}]}. A histogram's first number is Envoy's figure of the last interval, which is
+ * not kept here, hence nan; the second is since the start. */
+#include "observe/admin_impl.h"
+
+#include "base/mem.h"
+#include "io/file.h"
+#include "model/regex.h"
+#include "observe/accesslog.h"
+
+enum stage { STAGE_CELLS, STAGE_SERVER, STAGES };
+
+enum { NAME_BYTES = 1024 };
+
+static bool is_wanted(const struct sp_page *page, sp_str name)
+{
+    bool hit = true;
+    if (page->filter && sp_regex_match(page->filter, name, &hit))
+        return false; /* the expression reached its limit: what cannot be decided is not shown */
+    return hit;
+}
+
+static void value_line(struct sp_page *page, struct sp_buf *out, sp_str name, uint64_t value)
+{
+    if ((page->only_used && !value) || !is_wanted(page, name))
+        return;
+    if (page->json) { /* JSON */
+        sp_buf_add_c(out, page->began ? ",{\"name\":" : "{\"name\":");
+        sp_buf_add_json(out, name);
+        sp_buf_printf(out, ",\"value\":%llu}", (unsigned long long)value);
+        page->began = true;
+        return;
+    }
+    for (size_t i = 0; i < name.len; i++) /* a name may be a peer's: it gets one line */
+        sp_buf_add_char(out, (unsigned char)name.ptr[i] < 0x20 ? '_' : name.ptr[i]);
+    sp_buf_printf(out, ": %llu\n", (unsigned long long)value);
+}
+
+static void time_line(struct sp_page *page, struct sp_buf *out, sp_str name, const struct sp_hist *hist)
+{
+    static const uint32_t permilles[] = { 0, 250, 500, 750, 900, 950, 990, 995, 999, 1000 };
+    static const char *const names[] = { "0", "25", "50", "75", "90", "95", "99", "99.5", "99.9", "100" };
+    if (page->json || !sp_cell_get(&hist->count) || !is_wanted(page, name))
+        return;
+    for (size_t i = 0; i < name.len; i++)
+        sp_buf_add_char(out, (unsigned char)name.ptr[i] < 0x20 ? '_' : name.ptr[i]);
+    sp_buf_add_char(out, ':');
+    for (size_t i = 0; i < SP_COUNTOF(permilles); i++) {
+        uint64_t us = sp_hist_quantile(hist, permilles[i]) / 1000;
+        sp_buf_printf(out, " P%s(nan,%llu.%03llu)", names[i], (unsigned long long)(us / 1000), (unsigned long long)(us % 1000));
+    }
+    sp_buf_add_char(out, '\n');
+}
+
+/* All lines of one subject. */
+static bool cells(struct sp_page *page, struct sp_buf *out)
+{
+    if (page->row == SP_SUBJECT_KINDS)
+        return false;
+    const struct sp_subject_kind_info *kind = sp_subject_kind_info(page->row);
+    if (page->item == page->gather->subjects[page->row].len) {
+        page->row++;
+        page->item = 0;
+        return true;
+    }
+    const struct sp_subject *s = *(struct sp_subject **)sp_vec_at(&page->gather->subjects[page->row], page->item++);
+    char storage[NAME_BYTES];
+    struct sp_buf name;
+    sp_buf_init_fixed(&name, storage, sizeof(storage));
+    sp_buf_add_c(&name, kind->text_prefix);
+    sp_buf_add_str(&name, sp_str_upto(s->name, NAME_BYTES - 128));
+    sp_buf_add_char(&name, '.');
+    size_t stem = name.len;
+    for (uint32_t i = 0; i < kind->count; i++) {
+        name.len = stem;
+        sp_buf_add_c(&name, kind->names[i].name);
+        value_line(page, out, sp_buf_str(&name), s->values[i]);
+    }
+    name.len = stem;
+    if (page->row == SP_SUBJECT_CLUSTER) {
+        sp_buf_add_c(&name, "membership_total");
+        value_line(page, out, sp_buf_str(&name), s->total);
+        name.len = stem;
+        sp_buf_add_c(&name, "membership_healthy");
+        value_line(page, out, sp_buf_str(&name), s->healthy);
+        name.len = stem;
+    }
+    if (kind->time_name) {
+        sp_buf_add_c(&name, kind->time_name);
+        time_line(page, out, sp_buf_str(&name), &s->time_ns);
+    }
+    return true;
+}
+
+static void named(struct sp_page *page, struct sp_buf *out, const char *prefix, const char *name, uint64_t value)
+{
+    char storage[NAME_BYTES];
+    struct sp_buf full;
+    sp_buf_init_fixed(&full, storage, sizeof(storage));
+    sp_buf_printf(&full, "%s%s", prefix, name);
+    value_line(page, out, sp_buf_str(&full), value);
+}
+
+static bool server(struct sp_page *page, struct sp_buf *out)
+{
+    struct sp_admin *admin = page->admin;
+    const struct sp_admin_config *config = &admin->config;
+    for (int i = 1; i < SP_WHY_COUNT; i++)
+        named(page, out, "sampan.reason.", sp_why_row(i)->code, page->gather->why[i]);
+    for (int i = 0; i < SP_WORKER_FIGURES; i++)
+        named(page, out, "sampan.", sp_worker_figures[i].name, page->gather->worker_values[i]);
+    if (config->accesslog) {
+        struct sp_accesslog_view log = sp_accesslog_view(config->accesslog);
+        named(page, out, "sampan.access_log.", "lines", log.lines);
+        named(page, out, "sampan.access_log.", "lost", log.lost);
+        named(page, out, "sampan.access_log.", "lost_bytes", log.lost_bytes);
+        named(page, out, "sampan.access_log.", "errors", log.errors);
+    }
+    named(page, out, "server.", "concurrency", config->workers);
+    named(page, out, "server.", "live", config->ops->state(config->arg) == SP_ADMIN_LIVE);
+    named(page, out, "server.", "memory_allocated", sp_mem_used_bytes());
+    named(page, out, "server.", "total_connections", page->gather->worker_values[4]);
+    named(page, out, "server.", "uptime", (sp_loop_now(admin->loop) - admin->started_ns) / SP_NS_PER_S);
+    return false;
+}
+
+static bool step(struct sp_page *page, struct sp_buf *out)
+{
+    static bool (*const stages[STAGES])(struct sp_page *page, struct sp_buf *out) = {
+        [STAGE_CELLS] = cells, [STAGE_SERVER] = server
+    };
+    if (page->stage == STAGES) {
+        if (page->json)
+            sp_buf_add_c(out, "]}\n");
+        return false;
+    }
+    if (page->json && page->stage == 0 && page->row == 0 && page->item == 0)
+        sp_buf_add_c(out, "{\"stats\":[");
+    if (stages[page->stage](page, out))
+        return true;
+    page->stage++;
+    page->row = 0;
+    page->item = 0;
+    return true;
+}
+
+/* Looked for anywhere, as Envoy does: sp_regex matches whole strings. */
+static sp_err compile(sp_str text, struct sp_regex **ret_regex, char *why, size_t why_bytes)
+{
+    struct sp_arena arena;
+    sp_arena_init(&arena, NULL, 0, 1024, 0);
+    const char *words = sp_err_str(SP_E_NOMEM);
+    char *pattern = sp_arena_printf(&arena, "(?s).*(?:%.*s).*", SP_STR_ARG(text));
+    sp_err err = pattern ? sp_regex_new(sp_str_c(pattern), &arena, ret_regex, &words) : SP_E_NOMEM;
+    if (err) {
+        struct sp_buf buf;
+        sp_buf_init_fixed(&buf, why, why_bytes);
+        sp_buf_printf(&buf, "filter: %.200s\n", words);
+    }
+    sp_arena_deinit(&arena);
+    return err;
+}
+
+/* The call's parameters live until it is answered, which is here. */
+static void on_gathered(struct sp_admin *admin, struct sp_http_call *call, struct sp_gather *gather)
+{
+    struct sp_page *page = sp_page_new(admin, gather, step);
+    if (!page) {
+        sp_page_start(NULL, call, NULL);
+        return;
+    }
+    sp_str filter = sp_http_param(call, "filter"), format = sp_http_param(call, "format");
+    page->only_used = sp_http_param(call, "usedonly").ptr != NULL;
+    page->json = sp_str_eq(format, SP_STR("json"));
+    char why[256];
+    if (filter.len && compile(filter, &page->filter, why, sizeof(why))) {
+        sp_page_free(page);
+        sp_http_answer(call, 400, NULL, sp_str_c(why));
+        return;
+    }
+    sp_page_start(page, call, page->json ? "application/json" : NULL);
+}
+
+void sp_admin_stats(void *arg, struct sp_http_call *call)
+{
+    sp_str format = sp_http_param(call, "format");
+    if (sp_str_eq(format, SP_STR("prometheus")))
+        sp_admin_prometheus(arg, call);
+    else if (format.len && !sp_str_eq(format, SP_STR("json")) && !sp_str_eq(format, SP_STR("text")))
+        sp_http_answer(call, 400, NULL, SP_STR("format is text, json or prometheus\n"));
+    else
+        sp_admin_gather(arg, call, on_gathered);
+}
