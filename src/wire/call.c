@@ -74,6 +74,49 @@ static const struct known_name known_names[64] = {
 
 static const sp_str envoy_prefix = { "x-envoy-", 8 };
 
+static uint64_t load8(const char *p)
+{
+    uint64_t v;
+    memcpy(&v, p, sizeof(v));
+    return v;
+}
+
+static uint64_t load4(const char *p)
+{
+    uint32_t v;
+    memcpy(&v, p, sizeof(v));
+    return v;
+}
+
+/* 1 to 3 bytes: the first, the middle and the last of them, which may be one. */
+static uint64_t load_few(const char *p, size_t len)
+{
+    return (uint64_t)(unsigned char)p[0] | (uint64_t)(unsigned char)p[len / 2] << 8 |
+           (uint64_t)(unsigned char)p[len - 1] << 16;
+}
+
+/* Do eight bytes differ in the case of letters only? `text` is a known name's: ASCII, letters small. */
+static bool same_folded(uint64_t name, uint64_t text)
+{
+    const uint64_t ones = 0x0101010101010101u, high = 0x8080808080808080u;
+    uint64_t letters = ((text + ones * (0x80 - 'a')) & high) >> 2; /* 0x20 where a letter stands */
+    return ((name ^ text) & ~letters) == 0;
+}
+
+/* Of equal length. The last eight bytes may overlap those before them. */
+static bool is_folded(const char *name, const char *text, size_t len)
+{
+    if (len < 4)
+        return same_folded(load_few(name, len), load_few(text, len));
+    if (len < 8)
+        return same_folded(load4(name) | load4(name + len - 4) << 32, load4(text) | load4(text + len - 4)
+                                                                                        << 32);
+    for (size_t i = 0; i + 8 < len; i += 8)
+        if (!same_folded(load8(name + i), load8(text + i)))
+            return false;
+    return same_folded(load8(name + len - 8), load8(text + len - 8));
+}
+
 enum sp_hdr sp_hdr_of(sp_str name, bool fold)
 {
     if (name.len == 0)
@@ -83,15 +126,13 @@ enum sp_hdr sp_hdr_of(sp_str name, bool fold)
     const char *p = name.ptr;
     const struct known_name *known =
         &known_names[SLOT(len, (unsigned char)p[0], (unsigned char)p[len / 2], (unsigned char)p[len - 1])];
-    sp_str text = { known->name, known->len };
     if (name.len == known->len) {
-        if (fold && (known->in & HTTP) && sp_str_eq_nocase(name, text))
+        if (fold && (known->in & HTTP) && is_folded(p, known->name, len))
             return known->id;
         if (!fold && (known->in & RPC) && memcmp(p, known->name, len) == 0)
             return known->id;
     }
-    if (fold && (p[0] | 0x20) == 'x' && name.len > envoy_prefix.len &&
-        sp_str_starts_nocase(name, envoy_prefix))
+    if (fold && len > envoy_prefix.len && (p[0] | 0x20) == 'x' && sp_str_starts_nocase(name, envoy_prefix))
         return SP_HDR_X_ENVOY;
     return SP_HDR_OTHER;
 }

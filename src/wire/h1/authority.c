@@ -16,19 +16,23 @@
 
 #include <arpa/inet.h>
 
-#include "wire/chars_impl.h"
+#include "wire/h1/sixteen_impl.h"
 
+/* Looked for from behind: a port has five digits, so its colon is near. */
 void sp_h1_split_authority(sp_str authority, sp_str *ret_host, sp_str *ret_port)
 {
-    size_t colon = sp_str_find_last(authority, ':');
-    bool literal = authority.len && authority.ptr[authority.len - 1] == ']';
-    if (colon == authority.len || literal) {
+    size_t at = authority.len;
+    while (at > 0 && authority.ptr[at - 1] != ':' && sp_char_is(authority.ptr[at - 1], SP_CHAR_DIGIT))
+        at--;
+    if (at == authority.len && at > 0 && authority.ptr[at - 1] != ':')
+        at = 0; /* ends in a letter or a bracket: no port, or none that could be one */
+    if (at == 0 || authority.ptr[at - 1] != ':') {
         *ret_host = authority;
         *ret_port = SP_STR_NULL;
         return;
     }
-    *ret_host = sp_str_upto(authority, colon);
-    *ret_port = sp_str_from(authority, colon + 1);
+    *ret_host = sp_str_upto(authority, at - 1);
+    *ret_port = sp_str_from(authority, at);
 }
 
 static bool is_port(sp_str port)
@@ -55,8 +59,28 @@ static bool is_ip6(sp_str ip)
     return inet_pton(AF_INET6, text, address) == 1;
 }
 
+/* A name of 4 to 64 bytes, one bit for each. */
+static bool is_name_by_bits(sp_str host)
+{
+    uint64_t bad = 0, dots = 0;
+    if (host.len < 16) {
+        sp_sixteen v = sp_sixteen_short(host.ptr, host.len);
+        bad = sp_sixteen_not_host(v);
+        dots = sp_sixteen_places(sp_sixteen_dots(v), host.len);
+    }
+    for (size_t at = 0; at < host.len && host.len >= 16; at += 16) {
+        at = SP_MIN(at, host.len - 16);
+        sp_sixteen v = sp_sixteen_load(host.ptr + at);
+        bad |= sp_sixteen_not_host(v);
+        dots |= (uint64_t)sp_sixteen_dots(v) << at;
+    }
+    return bad == 0 && (dots & (dots << 1 | 1)) == 0;
+}
+
 static bool is_name(sp_str host)
 {
+    if (host.len >= 4 && host.len <= 64)
+        return is_name_by_bits(host);
     if (host.len == 0 || host.len > SP_H1_HOST_BYTES)
         return false;
     char before = '.';

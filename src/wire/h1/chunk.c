@@ -4,11 +4,14 @@
  *      └SIZE└EXT        └LF └DATA  └END   ┘SIZE    └TRAILERS
  *
  * The framing is eaten byte by byte as it comes, so nothing of it waits in a buffer; body bytes are handed on
- * as they stand. The number is bounded by its digits before it is bounded by its value, extensions by their
- * bytes in the whole message: all that is dropped must be bounded, or a peer makes us read for ever what
- * nobody gets. Their grammar is followed as far as needed to know where they end: a CR or LF inside a quoted
- * string, an extension without a name, blanks with no extension behind them are refused, because readers in
- * the field disagree where such a line ends.
+ * as they stand. What is common, a size line that is whole and an end without trailers behind the last piece,
+ * is taken in one step, so that a small body in one chunk is one event with its head.
+ *
+ * The number is bounded by its digits before it is bounded by its value, extensions by their bytes in the
+ * whole message: all that is dropped must be bounded, or a peer makes us read for ever what nobody gets.
+ * Their grammar is followed as far as needed to know where they end: a CR or LF inside a quoted string, an
+ * extension without a name, blanks with no extension behind them are refused, because readers in the field
+ * disagree where such a line ends.
  *
  * Trailers wait until they are whole, like a head, by the same scan and the same limits. One that would have
  * changed how the message was framed or where it went is refused; one that policy looks at in a head is
@@ -109,10 +112,26 @@ static bool is_framing(const struct sp_h1 *s)
            s->phase == SP_H1_CHUNK_END;
 }
 
+/* A whole size line of up to eight digits without extensions, as nearly all are: its length, 0 = another. */
+static size_t read_plain_size(struct sp_h1 *s, sp_str in)
+{
+    uint64_t size = 0;
+    size_t digits = 0, most = SP_MIN(in.len, (size_t)8);
+    while (digits < most && sp_char_is(in.ptr[digits], SP_CHAR_HEX))
+        size = size << 4 | sp_char_hex(in.ptr[digits++]);
+    if (digits == 0 || in.len - digits < 2 || memcmp(in.ptr + digits, "\r\n", 2) != 0)
+        return 0;
+    s->left = size;
+    sp_h1_move(s, size ? SP_H1_CHUNK_DATA : SP_H1_TRAILERS);
+    return digits + 2;
+}
+
 /* Eat framing. Bytes used, or refused. */
 static ssize_t read_framing(struct sp_h1 *s, sp_str in, struct sp_event *ev)
 {
     size_t used = 0;
+    if (s->phase == SP_H1_CHUNK_SIZE && s->digits == 0)
+        used = read_plain_size(s, in);
     while (used < in.len && is_framing(s)) {
         char c = in.ptr[used++];
         ssize_t err;
@@ -180,7 +199,7 @@ static ssize_t read_trailers(struct sp_h1 *s, sp_str in, struct sp_event *ev)
     for (uint32_t i = 0; i < s->lines; i++) {
         const char *at = i ? in.ptr + ends[i - 1] + 2 : in.ptr;
         struct sp_header *h = ev->head && i < ev->head->header_cap ? &ev->head->headers[i] : &one;
-        ssize_t err = sp_h1_read_line(at, in.ptr + ends[i], h, ev);
+        ssize_t err = sp_h1_read_line(at, in.ptr + ends[i], in.ptr + in.len, h, ev);
         if (err)
             return err;
         if (h->id == SP_HDR_TRANSFER_ENCODING || h->id == SP_HDR_CONTENT_LENGTH || h->id == SP_HDR_HOST)
@@ -212,9 +231,17 @@ ssize_t sp_h1_read_chunked(struct sp_h1 *s, sp_str in, struct sp_event *ev)
     if (body.len > s->left)
         body.len = (size_t)s->left;
     s->left -= body.len;
-    if (s->left == 0)
-        sp_h1_move(s, SP_H1_CHUNK_END);
     ev->kind = SP_EVENT_DATA;
     ev->body = body;
-    return used + (ssize_t)body.len;
+    used += (ssize_t)body.len;
+    if (s->left)
+        return used;
+
+    sp_h1_move(s, SP_H1_CHUNK_END);
+    static const sp_str end = { "\r\n0\r\n\r\n", 7 };
+    if (!sp_str_starts(sp_str_from(in, (size_t)used), end))
+        return used;
+    ev->end = true;
+    sp_h1_end_message(s);
+    return used + (ssize_t)end.len;
 }

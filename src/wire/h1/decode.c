@@ -32,7 +32,8 @@
 static const struct sp_sm_state phases[SP_H1_PHASE_COUNT] = {
     [SP_H1_HEAD] = { "head", ANY_BODY | NEXT | BROKEN },
     [SP_H1_COUNTED] = { "counted", NEXT | BROKEN },
-    [SP_H1_CHUNK_SIZE] = { "chunk size", SP_SM_TO(SP_H1_CHUNK_EXT) | SP_SM_TO(SP_H1_CHUNK_LF) | BROKEN },
+    [SP_H1_CHUNK_SIZE] = { "chunk size", SP_SM_TO(SP_H1_CHUNK_EXT) | SP_SM_TO(SP_H1_CHUNK_LF) |
+                                             SP_SM_TO(SP_H1_CHUNK_DATA) | SP_SM_TO(SP_H1_TRAILERS) | BROKEN },
     [SP_H1_CHUNK_EXT] = { "chunk extension", SP_SM_TO(SP_H1_CHUNK_LF) | BROKEN },
     [SP_H1_CHUNK_LF] = { "chunk line end", SP_SM_TO(SP_H1_CHUNK_DATA) | SP_SM_TO(SP_H1_TRAILERS) | BROKEN },
     [SP_H1_CHUNK_DATA] = { "chunk data", SP_SM_TO(SP_H1_CHUNK_END) | BROKEN },
@@ -164,6 +165,22 @@ static ssize_t take_body(struct sp_h1 *s, sp_str in, struct sp_event *ev)
     return (ssize_t)ev->body.len;
 }
 
+/* The first piece of a chunked body, and the end where it is there. What is wrong there is told next time:
+ * this event is the head's. */
+static ssize_t start_chunks(struct sp_h1 *s, sp_str in, struct sp_event *ev)
+{
+    struct sp_h1 before = *s;
+    struct sp_event first = { .kind = SP_EVENT_NONE };
+    ssize_t used = in.len ? sp_h1_read_chunked(s, in, &first) : 0;
+    if (used < 0) {
+        *s = before;
+        return 0;
+    }
+    ev->body = first.body;
+    ev->end = first.end;
+    return used;
+}
+
 static ssize_t start_body(struct sp_h1 *s, sp_str in, ssize_t len, struct sp_event *ev)
 {
     switch ((enum sp_h1_phase)s->phase) {
@@ -172,6 +189,7 @@ static ssize_t start_body(struct sp_h1 *s, sp_str in, ssize_t len, struct sp_eve
         sp_h1_end_message(s);
         return len;
     case SP_H1_COUNTED: return len + take_body(s, sp_str_from(in, (size_t)len), ev);
+    case SP_H1_CHUNK_SIZE: return len + start_chunks(s, sp_str_from(in, (size_t)len), ev);
     default: return len;
     }
 }

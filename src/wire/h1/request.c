@@ -19,7 +19,7 @@
  * A request with Connection: close, and one of HTTP/1.0 without keep-alive, is the last on its connection. */
 #include "wire/h1/h1_impl.h"
 
-#include "wire/chars_impl.h"
+#include "wire/h1/sixteen_impl.h"
 
 enum { VERSION_LEN = 8 }; /* HTTP/1.1 */
 
@@ -48,7 +48,7 @@ static ssize_t read_start(sp_str line, struct sp_head *head, sp_str *ret_target,
 
     head->method = sp_str_upto(line, method);
     *ret_target = (sp_str){ line.ptr + method + 1, line.len - VERSION_LEN - 1 - (method + 1) };
-    if (!sp_char_all(*ret_target, SP_CHAR_TARGET))
+    if (!sp_sixteen_is_target(*ret_target))
         return sp_h1_refuse(ev, 400, "target holds a blank, a fragment or what is not ASCII");
     return read_version(sp_str_from(line, line.len - VERSION_LEN), head, ev);
 }
