@@ -57,6 +57,7 @@ enum sp_addr_which { SP_ADDR_LOCAL, SP_ADDR_PEER, SP_ADDR_ORIGINAL_DST };
 
 enum {
     SP_SOCK_INTO_MIN = 2048,   /* least room in sp_sock.into that is read into */
+    SP_SPARE_MIN = 8192,       /* least room for which a spare that somebody keeps a part of goes on being one */
     SP_ACCEPT_BATCH = 64,      /* default of sp_acceptor.batch */
     SP_FEED_BATCH = 8,         /* starved socks that read again in one turn */
     SP_TURN_ROUNDS = 4,        /* turn-end hooks that ask for hooks: after this many rounds they wait a turn */
@@ -67,7 +68,7 @@ struct sp_loop {
     sp_ns now;         /* set by body->wait */
     uint64_t wall_now; /* wall clock at the instant `wall_at`; see sp_loop_wall */
     sp_ns wall_at;
-    struct sp_slab *spare_read;  /* the slab that the next read goes to; refs 1, used 0; or NULL */
+    struct sp_slab *spare_read;  /* the slab that the next read goes to, or NULL */
     struct sp_slab *spare_large; /* the same, for socks whose last read came back full */
     const void *current;         /* the sock or acceptor whose callback runs; NULL once it left the loop */
     struct sp_list turn_ends;    /* of sp_turn.link */
@@ -157,8 +158,8 @@ void sp_sock_feed_starved(struct sp_loop *loop);
 void sp_sock_apply_changed(struct sp_loop *loop);
 void sp_sock_deliver_closed(struct sp_loop *loop);
 
-/* The slab that the next read goes to, refs 1 and used 0, and where it belongs; NULL when there is none (not even
- * a smaller one than asked for). Given back it is the next spare, unless somebody kept a reference. */
+/* The slab that the next read goes to, behind `used`, and where it belongs; NULL when there is none (not even a
+ * smaller one than asked for). Given back it is the next spare, unless somebody keeps most of it. */
 struct sp_slab *sp_spare_take(struct sp_loop *loop, bool large, struct sp_slab ***ret_home);
 void sp_spare_give(struct sp_slab *slab, struct sp_slab **home);
 

@@ -2,8 +2,10 @@
  *
  * Reading. The bytes of all socks land in one slab, the loop's spare, as long as nobody keeps any of them:
  * a request that is decoded, forwarded and done with inside its callback leaves the slab to the next sock,
- * warm in the cache. Who keeps a view takes a reference, and the loop gets another spare. A read that
- * came back full makes the next one of that sock a large one. One recv for each readiness: asking again until
+ * warm in the cache. Who keeps a view takes a reference; then the next sock's bytes land behind it while there
+ * is room for a good read, so that the small messages of a turn lie together in few pages (a slab for each, all
+ * beginning at the same page offset, met in the same cache sets). A read that came back full makes the next
+ * one of that sock a large one. One recv for each readiness: asking again until
  * EAGAIN costs a few per cent (measured on a bare relay) and readiness is a level, it comes again.
  *
  * Watching. What should be watched follows from the sock's bits (`wanted`); what is watched is `interest`.
@@ -138,17 +140,18 @@ struct sp_slab *sp_spare_take(struct sp_loop *loop, bool large, struct sp_slab *
         slab = loop->spare_read ? loop->spare_read : sp_slab_take(&loop->slabs, SP_SLAB_READ);
     }
     **ret_home = NULL;
+    if (slab && slab->refs == 1)
+        slab->used = 0; /* those who kept a part of it have let go */
     return slab;
 }
 
 void sp_spare_give(struct sp_slab *slab, struct sp_slab **home)
 {
-    if (slab->refs == 1 && !*home) {
-        slab->used = 0;
+    bool room_left = slab->klass == SP_SLAB_READ && slab->cap - slab->used >= SP_SPARE_MIN;
+    if (!*home && (slab->refs == 1 || room_left))
         *home = slab;
-    } else {
+    else
         sp_slab_unref(slab);
-    }
 }
 
 /* Where the next bytes go. *ret_home stays NULL when that is the owner's `into`. */

@@ -171,6 +171,53 @@ static sp_err send_http_head(struct sp_stream *s, struct sp_line *to)
     return 0;
 }
 
+static bool is_reported(uint8_t id)
+{
+    switch (id) {
+    case SP_HDR_X_REQUEST_ID:
+    case SP_HDR_TRACEPARENT:
+    case SP_HDR_SOFA_TRACE_ID:
+    case SP_HDR_B3_TRACE_ID:
+    case SP_HDR_USER_AGENT:
+    case SP_HDR_X_FORWARDED_FOR:
+    case SP_HDR_SOFA_APP:
+        return true;
+    default:
+        return false;
+    }
+}
+
+static void keep(struct sp_stream *s, sp_str *str)
+{
+    *str = sp_str_dup(&s->arena, sp_str_upto(*str, SP_REPORT_TEXT));
+}
+
+/* The head has been sent: what the report will say is copied, and the slab is free for the next read. So a call
+ * that takes long pins what it needs and not a slab. Out of memory leaves gaps in the report. */
+static void let_go_of_head(struct sp_stream *s)
+{
+    struct sp_head *head = &s->request;
+    uint32_t kept = 0;
+    if (!s->request_slab)
+        return;
+    for (uint32_t i = 0; i < head->header_count; i++) {
+        struct sp_header h = head->headers[i];
+        if (!is_reported(h.id))
+            continue;
+        sp_str value = sp_str_of(h.value, h.value_len);
+        keep(s, &value);
+        head->headers[kept++] = (struct sp_header){ .name = "", .value = value.ptr, .id = h.id,
+                                                    .value_len = (uint32_t)value.len };
+    }
+    head->header_count = kept;
+    keep(s, &head->service);
+    keep(s, &head->method);
+    keep(s, &head->path);
+    head->raw = head->class_name = SP_STR_NULL;
+    sp_slab_unref(s->request_slab);
+    s->request_slab = NULL;
+}
+
 bool sp_forward_request(struct sp_stream *s)
 {
     struct sp_line *to = s->callee;
@@ -189,6 +236,7 @@ bool sp_forward_request(struct sp_stream *s)
         }
         s->head_sent = true;
         s->first.len = 0;
+        let_go_of_head(s);
         if (multiplexed && !s->request_done)
             to->sending = s;
     }
