@@ -205,6 +205,25 @@ static void durations_times_and_bytes_are_spelled_right(void **state)
         "3:14: maybe_bytes: \"a\" is not base64\n");
 }
 
+static void a_value_of_the_wrong_kind_is_told_apart(void **state)
+{
+    check_says(
+        KINDS, "k.yaml",
+        "a_bool: [a]\na_uint32: {}\na_double: [1]\na_string: {}\nsome_bytes: [a]\ncolour: {}\n"
+        "by_name: [a]\ncolours: [REDD, \"1\"]\nby_flag: 1\n",
+        "1:9: a_bool: should be true or false, not a list\n"
+        "2:11: a_uint32: should be a whole number, not a map\n"
+        "3:11: a_double: should be a number, not a list\n"
+        "4:11: a_string: should be a string, not a map\n"
+        "5:13: some_bytes: should be a string in base64, not a list\n"
+        "6:9: colour: should be a name, not a map\n"
+        "7:10: by_name: should be a map, not a list\n"
+        "8:11: colours[0]: \"REDD\" is no value of sampan.test.v1.Colour; did you mean RED?\n"
+        "8:17: colours[1]: \"1\" is no value of sampan.test.v1.Colour; there are: NONE, RED, DEEP_BLUE, "
+        "INFRARED, ULTRAVIOLET\n"
+        "9:10: by_flag: should be true or false, not a bare word\n");
+}
+
 static void null_is_absent_and_no_item(void **state)
 {
     check_says(KINDS, "k.yaml", "a_bool: null\nint32s: [1, ~]\nby_name: {a: null}\ninner:\n",
@@ -295,6 +314,7 @@ int main(void)
         cmocka_unit_test(words_that_yaml_1_1_makes_booleans_of_are_refused),
         cmocka_unit_test(strings_that_look_like_something_else_want_quotes),
         cmocka_unit_test(durations_times_and_bytes_are_spelled_right),
+        cmocka_unit_test(a_value_of_the_wrong_kind_is_told_apart),
         cmocka_unit_test(null_is_absent_and_no_item),
         cmocka_unit_test(keys_of_maps_have_their_own_types),
         cmocka_unit_test(rules_of_the_schema_are_kept),

@@ -88,6 +88,24 @@ static void values_from_the_wire_have_paths_too(void **state)
     read_end(&r);
 }
 
+static void numbers_as_keys_are_spelled_in_paths(void **state)
+{
+    struct sp_arena a;
+    struct sp_form_doc doc;
+    void *msg;
+    sp_arena_init(&a, NULL, 0, 4096, 0);
+    assert_int_equal(sp_form_pb_decode(&a, KINDS,
+                                       SP_STR("\xd2\x02\x0b\x08\xff\xff\xff\xff\xff\xff\xff\xff\xff\x01"
+                                              "\xe2\x02\x02\x08\x07"),
+                                       &msg),
+                     0);
+    assert_int_equal(sp_form_doc_init(&doc, &a, "resource"), 0);
+    assert_int_equal(sp_form_doc_adopt(&doc, msg), 0);
+    check_place(sp_form_where_item(&doc, msg, SP_FIELD_TEST_KINDS_BY_NUMBER, 0), 0, 0, "by_number[\"-1\"]");
+    check_place(sp_form_where_item(&doc, msg, SP_FIELD_TEST_KINDS_BY_U64, 0), 0, 0, "by_u64[\"7\"]");
+    sp_arena_deinit(&a);
+}
+
 static void rules_are_checked_on_values_from_the_wire(void **state)
 {
     struct reading r;
@@ -191,6 +209,7 @@ int main(void)
         cmocka_unit_test(an_absent_field_is_placed_where_its_message_stands),
         cmocka_unit_test(later_errors_print_among_the_others),
         cmocka_unit_test(values_from_the_wire_have_paths_too),
+        cmocka_unit_test(numbers_as_keys_are_spelled_in_paths),
         cmocka_unit_test(rules_are_checked_on_values_from_the_wire),
         cmocka_unit_test(values_of_a_later_schema_are_named),
         cmocka_unit_test(times_from_the_wire_keep_to_their_bounds),
