@@ -128,27 +128,46 @@ void sp_sock_read(struct sp_sock *sock, bool on)
 
 /* --- readiness ------------------------------------------------------------------------------------------ */
 
+/* Is it good for another read? Alone it begins anew; shared it needs room behind what is kept. */
+static bool is_spare(struct sp_slab *slab)
+{
+    if (slab->refs == 1)
+        slab->used = 0;
+    return slab->refs == 1 || (slab->klass == SP_SLAB_READ && slab->cap - slab->used >= SP_SPARE_MIN);
+}
+
+/* Out of its home, when it still is one: who reads behind what he holds has used it up meanwhile. */
+static struct sp_slab *leave_home(struct sp_slab **home)
+{
+    struct sp_slab *slab = *home;
+    *home = NULL;
+    if (!slab || is_spare(slab))
+        return slab;
+    sp_slab_unref(slab);
+    return NULL;
+}
+
 struct sp_slab *sp_spare_take(struct sp_loop *loop, bool large, struct sp_slab ***ret_home)
 {
     struct sp_slab *slab = NULL;
     if (large) {
         *ret_home = &loop->spare_large;
-        slab = loop->spare_large ? loop->spare_large : sp_slab_take(&loop->slabs, SP_SLAB_LARGE);
+        slab = leave_home(*ret_home);
+        if (!slab)
+            slab = sp_slab_take(&loop->slabs, SP_SLAB_LARGE);
     }
     if (!slab) {
         *ret_home = &loop->spare_read;
-        slab = loop->spare_read ? loop->spare_read : sp_slab_take(&loop->slabs, SP_SLAB_READ);
+        slab = leave_home(*ret_home);
+        if (!slab)
+            slab = sp_slab_take(&loop->slabs, SP_SLAB_READ);
     }
-    **ret_home = NULL;
-    if (slab && slab->refs == 1)
-        slab->used = 0; /* those who kept a part of it have let go */
     return slab;
 }
 
 void sp_spare_give(struct sp_slab *slab, struct sp_slab **home)
 {
-    bool room_left = slab->klass == SP_SLAB_READ && slab->cap - slab->used >= SP_SPARE_MIN;
-    if (!*home && (slab->refs == 1 || room_left))
+    if (!*home && is_spare(slab))
         *home = slab;
     else
         sp_slab_unref(slab);
