@@ -87,6 +87,15 @@ static ssize_t read_interim(struct sp_h1 *s, struct sp_head *head, struct sp_eve
     return 0;
 }
 
+/* A length about another body is passed on as it stands, so it must be one. */
+static ssize_t check_length(const struct sp_h1_fields *f, struct sp_event *ev)
+{
+    int64_t unused;
+    if (f->lengths > 1)
+        return sp_h1_refuse(ev, 502, "more than one Content-Length");
+    return f->lengths ? sp_h1_read_length(f->length, &unused, ev) : 0;
+}
+
 static ssize_t read_body(struct sp_h1 *s, const struct sp_h1_fields *f, struct sp_head *head,
                          struct sp_event *ev)
 {
@@ -111,7 +120,7 @@ static ssize_t read_body(struct sp_h1 *s, const struct sp_h1_fields *f, struct s
     }
     if (s->wish == SP_H1_WISH_HEAD || status == 204 || status == 304) {
         head->flags |= SP_HEAD_NO_BODY;
-        return 0;
+        return check_length(f, ev);
     }
     return read_framing(s, f, head, ev);
 }
