@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "cmd/sampan-proxy/config.h"
+#include "cmd/sampan-proxy/intercept.h"
 #include "cmd/sampan-proxy/options.h"
 #include "cmd/sampan-proxy/serve.h"
 

@@ -346,10 +346,3 @@ int proxy_serve(const struct proxy_options *options, struct proxy_config *config
         take_down(&server);
     return err ? EXIT_FAILURE : EXIT_SUCCESS;
 }
-
-int proxy_intercept(int argc, char **argv)
-{
-    (void)argc, (void)argv;
-    fprintf(stderr, "sampan-proxy: intercept is not part of this build yet\n");
-    return 2;
-}

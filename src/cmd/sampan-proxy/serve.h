@@ -7,7 +7,5 @@ struct proxy_options;
 
 /* Returns the exit status. */
 int proxy_serve(const struct proxy_options *options, struct proxy_config *config);
-/* `sampan-proxy intercept ...` */
-int proxy_intercept(int argc, char **argv);
 
 #endif
