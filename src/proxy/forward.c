@@ -461,9 +461,8 @@ void sp_stream_answer_more(struct sp_stream *s, struct sp_event *ev, struct sp_s
         s->held_end = true;
         return;
     }
-    bool trailers = ev->kind == SP_EVENT_END && ev->head && ev->head->header_count;
     if (!s->codec->multiplexed)
-        write_end(to, &s->answer, trailers ? ev->head : NULL);
+        write_end(to, &s->answer, ev->trailers ? ev->head : NULL);
     bool was_sending = to->sending == s;
     if (was_sending)
         to->sending = NULL;

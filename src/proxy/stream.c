@@ -249,6 +249,14 @@ void sp_stream_request(struct sp_line *line, struct sp_event *ev, struct sp_slab
     walk(s, 0);
 }
 
+/* The call may have to wait for its line, and what was decoded is gone then. */
+static bool keep_trailers(struct sp_stream *s, const struct sp_head *head)
+{
+    struct sp_head trailers = { .headers = head->headers, .header_count = head->header_count };
+    s->trailers = sp_arena_alloc(&s->arena, sizeof(*s->trailers));
+    return s->trailers && !sp_head_copy(s->trailers, &trailers, &s->arena, true);
+}
+
 void sp_stream_request_more(struct sp_stream *s, struct sp_event *ev, struct sp_slab *slab)
 {
     struct sp_line *line = s->caller;
@@ -263,9 +271,8 @@ void sp_stream_request_more(struct sp_stream *s, struct sp_event *ev, struct sp_
             sp_stream_arm(s);
         }
     }
-    if (ev->end && ev->head && ev->kind == SP_EVENT_END && ev->head->header_count)
-        s->trailers = ev->head;
-    bool ok = !ev->body.len || sp_forward_hold(s, slab, ev->body);
+    bool ok = !ev->trailers || keep_trailers(s, ev->head);
+    ok = ok && (!ev->body.len || sp_forward_hold(s, slab, ev->body));
     if (!ok)
         sp_stream_refuse(s, SP_WHY_MEMORY);
     else if (s->state >= SP_STREAM_ATTACHED)
