@@ -23,7 +23,7 @@ struct sp_pump {
     uint32_t piped;       /* bytes inside the pipe */
     int pipe[2];          /* -1 when none is lent */
     uint8_t mode;         /* copy or splice */
-    uint8_t run;          /* takings in a row that speak for the other mode */
+    uint8_t run;          /* thin splices in a row: back to copying */
     bool running;
     bool stopping;        /* sp_pump_stop was called: done when nothing is inside */
 };

@@ -189,6 +189,7 @@ static void readable(struct sp_sock *sock)
         sp_pump_readable(sock->pump_out);
         return;
     }
+    struct sp_loop *loop = sock->loop;
     struct sp_slab **home;
     struct sp_slab *slab = slab_for(sock, &home);
     if (SP_UNLIKELY(!slab)) {
@@ -198,14 +199,17 @@ static void readable(struct sp_sock *sock)
 
     size_t room = slab->cap - slab->used;
     char *ptr = slab->bytes + slab->used;
-    ssize_t got = sock->loop->body->recv(sock, ptr, room);
+    ssize_t got = loop->body->recv(sock, ptr, room);
+    bool claimed = false;
     if (SP_LIKELY(got > 0)) {
         slab->used += (uint32_t)got;
         sock->read_full = (size_t)got == room;
-        sock->ops->on_bytes(sock, slab, ptr, (size_t)got);
-        /* `sock` may be gone */
+        sock->ops->on_bytes(sock, slab, ptr, (size_t)got); /* `sock` may be gone after it */
+        claimed = loop->current == sock && sock->into == slab;
     }
-    if (home)
+    if (home && claimed)
+        sp_slab_unref(slab); /* the owner wants the rest right behind: nobody else's bytes may land there */
+    else if (home)
         sp_spare_give(slab, home);
     if (got == 0)
         sp_sock_ended(sock, SP_E_CLOSED);

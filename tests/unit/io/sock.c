@@ -105,6 +105,7 @@ static void what_follows_lands_behind_what_is_held(void **state)
     assert_ptr_equal(rec.kept, rec.last_slab);
     assert_int_equal(rec.kept->used, 6);
     assert_memory_equal(rec.kept->bytes, "onetwo", 6);
+    assert_int_equal(rec.kept->refs, 1); /* nobody else's bytes can come between */
 
     rec.kept->used = rec.kept->cap - SP_SOCK_INTO_MIN + 1; /* now there is too little room */
     raw_write(fds[1], "three", 5);
