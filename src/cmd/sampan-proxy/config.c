@@ -13,7 +13,7 @@
 #include "base/buf.h"
 #include "form/pb.h"
 #include "io/file.h"
-#include "xds/bootstrap.h"
+#include "xds/types.h"
 
 enum { CONFIG_BYTES_MAX = 64 * 1024 * 1024, BLOCK_BYTES = 64 * 1024 };
 
@@ -35,9 +35,11 @@ static sp_err build(struct proxy_config *config, const char *path, sp_str text)
     sp_err err = sp_form_doc_init(&config->doc, &config->arena, path);
     if (err)
         return err;
-    err = sp_form_read_text(&config->doc, SP_XDS_BOOTSTRAP_TYPE, text, 0, &config->bootstrap);
+    err = sp_form_read_text(&config->doc, &sp_pb_bootstrap_bootstrap_msg, text, 0, &config->bootstrap);
     if (!err)
-        err = sp_xds_bootstrap(&config->doc, config->bootstrap, &config->settings, &config->snapshot);
+        err = sp_xds_bootstrap(&config->doc, config->bootstrap, &config->arena, &config->settings, &config->snapshot);
+    if (!err)
+        sp_snapshot_seal(config->snapshot, 1);
     return err ? say_errors(&config->doc, err) : 0;
 }
 

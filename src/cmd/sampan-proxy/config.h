@@ -11,7 +11,7 @@ struct proxy_config {
     struct sp_arena arena; /* document, typed value, settings */
     struct sp_form_doc doc;
     void *bootstrap; /* the typed value as it was read, for /config_dump */
-    struct sp_settings *settings;
+    struct sp_settings settings;
     struct sp_snapshot *snapshot;
     char real_path[4096];
 };

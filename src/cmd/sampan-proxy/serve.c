@@ -149,7 +149,7 @@ static sp_err make_worker(struct server *server, uint32_t index)
 {
     struct thread *thread = &server->threads[index];
     thread->server = server;
-    uint64_t memory = server->config->settings->max_memory_bytes;
+    uint64_t memory = server->config->settings.max_memory_bytes;
     struct sp_loop_config config = { .slab_limit_bytes = memory / server->thread_count };
     thread->loop = sp_loop_new(&config);
     if (!thread->loop)
@@ -199,7 +199,7 @@ static void on_worker_drained(struct sp_worker *worker)
 static void on_drain_order(struct sp_mail *mail)
 {
     struct thread *thread = SP_CONTAINER(mail, struct thread, mail);
-    sp_worker_drain(&thread->worker, thread->server->config->settings->drain_ns, on_worker_drained);
+    sp_worker_drain(&thread->worker, thread->server->config->settings.drain_ns, on_worker_drained);
 }
 
 static void drain(struct server *server)
@@ -211,7 +211,7 @@ static void drain(struct server *server)
     server->draining = true;
     __atomic_store_n(&server->process.draining, true, __ATOMIC_RELAXED);
     sp_log_line(&server->log, SP_LOG_INFO, "draining", "seconds=%llu",
-                (unsigned long long)(server->config->settings->drain_ns / SP_NS_PER_S));
+                (unsigned long long)(server->config->settings.drain_ns / SP_NS_PER_S));
     for (uint32_t i = 0; i < server->thread_count; i++) {
         server->threads[i].mail.on_mail = on_drain_order;
         sp_mail_post(server->threads[i].loop, &server->threads[i].mail);
@@ -273,7 +273,7 @@ static uint32_t processors(void)
 static sp_err set_up(struct server *server)
 {
     static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
-    struct sp_settings *settings = server->config->settings;
+    struct sp_settings *settings = &server->config->settings;
     uint64_t descriptors = sp_proc_raise_files();
     if (!settings->max_connections) /* each call may need one more, upstream */
         settings->max_connections = (uint32_t)SP_MAX(
