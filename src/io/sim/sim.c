@@ -129,10 +129,12 @@ static bool has_ready(struct sp_sim_loop *l)
     return false;
 }
 
+/* What nobody holds of a spare slab. */
 static void hide(const struct sp_slab *slab)
 {
+    uint32_t held = slab && slab->refs > 1 ? slab->used : 0;
     if (slab)
-        SP_POISON(slab->bytes, slab->cap);
+        SP_POISON(slab->bytes + held, slab->cap - held);
 }
 
 /* Say what is ready, in a drawn order. */
