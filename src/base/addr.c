@@ -1,13 +1,13 @@
 /* addr: addresses as values: read, print, compare, hash.
  *
- * Kept apart from the system's own structures: those differ in length by family, hold their numbers in another
- * byte order and carry fields (flow, scope) that would make equal addresses compare unequal. One small struct
- * is a key of tables, travels in messages between workers and prints itself. The translation to and from the
- * system's form is io/net.c's.
+ * Kept apart from the system's own structures: those differ in length by family, hold their numbers in
+ * another byte order and carry fields (flow, scope) that would make equal addresses compare unequal. One
+ * small struct is a key of tables, travels in messages between workers and prints itself. The translation
+ * to and from the system's form is io/net.c's.
  *
- * Only numbers are read here. A name is no address: it becomes one by io/dns.h, and what may be a name says so
- * in its own place. IPv4 in IPv6 (::ffff:10.0.0.1) stays what it was written as; connections that the system
- * shows in that form are turned into IPv4 where they enter.
+ * Only numbers are read here. A name is no address: it becomes one by io/dns.h, and what may be a name says
+ * so in its own place. IPv4 in IPv6 (::ffff:10.0.0.1) stays what it was written as; connections that the
+ * system shows in that form are turned into IPv4 where they enter.
  *
  * Hash and equality look at the bytes that the family uses and no others, so what a caller left in the unused
  * ones does not matter. */
@@ -70,16 +70,11 @@ size_t sp_addr_print_ip(const sp_addr *addr, char *out, size_t out_bytes)
 {
     char text[INET6_ADDRSTRLEN] = "";
     switch ((enum sp_addr_family)addr->family) {
-    case SP_ADDR_IP4:
-        inet_ntop(AF_INET, addr->ip, text, sizeof(text));
-        break;
-    case SP_ADDR_IP6:
-        inet_ntop(AF_INET6, addr->ip, text, sizeof(text));
-        break;
+    case SP_ADDR_IP4: inet_ntop(AF_INET, addr->ip, text, sizeof(text)); break;
+    case SP_ADDR_IP6: inet_ntop(AF_INET6, addr->ip, text, sizeof(text)); break;
     case SP_ADDR_UNIX:
         return printed(snprintf(out, out_bytes, "%s", addr->path ? addr->path : ""), out_bytes);
-    case SP_ADDR_NONE:
-        break;
+    case SP_ADDR_NONE: break;
     }
     return printed(snprintf(out, out_bytes, "%s", text), out_bytes);
 }

@@ -12,9 +12,9 @@
 enum sp_addr_family { SP_ADDR_NONE, SP_ADDR_IP4, SP_ADDR_IP6, SP_ADDR_UNIX };
 
 typedef struct {
-    uint8_t family; /* enum sp_addr_family */
-    uint16_t port;  /* host order */
-    uint8_t ip[16]; /* network order; IPv4 uses the first 4 bytes */
+    uint8_t family;   /* enum sp_addr_family */
+    uint16_t port;    /* host order */
+    uint8_t ip[16];   /* network order; IPv4 uses the first 4 bytes */
     const char *path; /* SP_ADDR_UNIX: NUL-terminated; '@' first = abstract */
 } sp_addr;
 

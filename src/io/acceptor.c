@@ -30,7 +30,8 @@ sp_err sp_acceptor_open(struct sp_acceptor *acceptor, struct sp_loop *loop, int 
     return loop->body->acceptor_open(acceptor, fd, shared);
 }
 
-sp_err sp_acceptor_listen(struct sp_acceptor *acceptor, struct sp_loop *loop, const struct sp_listen_config *config)
+sp_err sp_acceptor_listen(struct sp_acceptor *acceptor, struct sp_loop *loop,
+                          const struct sp_listen_config *config)
 {
     prepare(acceptor, loop);
     return loop->body->listen(acceptor, config);

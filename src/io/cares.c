@@ -92,7 +92,8 @@ static void set_timer(struct resolver *r)
         sp_timer_stop(r->dns.loop, &r->timer);
         return;
     }
-    sp_timer_set(r->dns.loop, &r->timer, (sp_ns)left.tv_sec * SP_NS_PER_S + (sp_ns)left.tv_usec * SP_NS_PER_US);
+    sp_timer_set(r->dns.loop, &r->timer,
+                 (sp_ns)left.tv_sec * SP_NS_PER_S + (sp_ns)left.tv_usec * SP_NS_PER_US);
 }
 
 static void on_time(struct sp_timer *timer)
@@ -260,8 +261,10 @@ static bool is_number(struct query *q, sp_str name)
     return true;
 }
 
-static struct sp_dns_query *cares_resolve(struct sp_dns *dns, sp_str name, uint16_t port, enum sp_dns_family family,
-                                          void (*on_answer)(void *arg, const struct sp_dns_answer *answer), void *arg)
+static struct sp_dns_query *cares_resolve(struct sp_dns *dns, sp_str name, uint16_t port,
+                                          enum sp_dns_family family,
+                                          void (*on_answer)(void *arg, const struct sp_dns_answer *answer),
+                                          void *arg)
 {
     struct resolver *r = resolver_of(dns);
     struct query *q = sp_mem_zalloc(sizeof(*q));
@@ -283,7 +286,8 @@ static struct sp_dns_query *cares_resolve(struct sp_dns *dns, sp_str name, uint1
     memcpy(text, name.ptr, name.len);
     text[name.len] = 0;
     int asked = family == SP_DNS_IP4_ONLY ? AF_INET : family == SP_DNS_IP6_ONLY ? AF_INET6 : AF_UNSPEC;
-    struct ares_addrinfo_hints hints = { .ai_family = asked, .ai_socktype = SOCK_STREAM,
+    struct ares_addrinfo_hints hints = { .ai_family = asked,
+                                         .ai_socktype = SOCK_STREAM,
                                          .ai_flags = ARES_AI_NOSORT };
     q->under_way = true;
     ares_getaddrinfo(r->channel, text, NULL, &hints, on_result, q);
@@ -311,9 +315,11 @@ static struct sp_dns *cares_make(struct sp_loop *loop)
     r->timer.on_fire = on_time;
     sp_list_init(&r->watches);
     sp_list_init(&r->queries);
-    struct ares_options options = { .timeout = TRY_MS, .tries = TRIES, .sock_state_cb = on_sock_state,
-                                    .sock_state_cb_data = r };
-    if (ares_init_options(&r->channel, &options, ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB)) {
+    struct ares_options options = {
+        .timeout = TRY_MS, .tries = TRIES, .sock_state_cb = on_sock_state, .sock_state_cb_data = r
+    };
+    if (ares_init_options(&r->channel, &options,
+                          ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB)) {
         sp_mem_free(r);
         return NULL;
     }

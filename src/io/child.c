@@ -1,11 +1,11 @@
 /* child: programs that we start. The end of one is the readiness of its pidfd, so no SIGCHLD handler, and
  * a signal goes to the process that we started, never to another that got its number since.
  *
- * Started by vfork: the parent's thread stands still until the child has become the other program, so nothing of
- * a large process is copied, and a failed exec is told through a variable that both see. Between the two the
- * child only makes system calls. It gets: the given output descriptors, /dev/null to read from, no signal
- * blocked (we block those that we read by signalfd, and the mask would be inherited), default handlers.
- * All our other descriptors are close-on-exec.
+ * Started by vfork: the parent's thread stands still until the child has become the other program, so
+ * nothing of a large process is copied, and a failed exec is told through a variable that both see. Between
+ * the two the child only makes system calls. It gets: the given output descriptors, /dev/null to read from,
+ * no signal blocked (we block those that we read by signalfd, and the mask would be inherited), default
+ * handlers. All our other descriptors are close-on-exec.
  *
  * `die_with_us` uses the kernel's parent-death signal, which follows the thread that started the child: start
  * such children from a thread that lives as long as the program. */
@@ -157,7 +157,10 @@ sp_err sp_child_start(struct sp_loop *loop, const struct sp_child_config *config
     child->arg = arg;
     child->watch.on_ready = on_ended;
 
-    struct spawn spawn = { .argv = config->argv, .in = -1, .out = config->out_fd, .err = config->err_fd,
+    struct spawn spawn = { .argv = config->argv,
+                           .in = -1,
+                           .out = config->out_fd,
+                           .err = config->err_fd,
                            .die_with_us = config->die_with_us };
     sp_err err = spawn_child(&spawn, &child->pid);
     if (err)
@@ -191,7 +194,8 @@ int sp_child_pid(const struct sp_child *child)
 void sp_child_signal(struct sp_child *child, int signal)
 {
     if (child->watch.fd >= 0)
-        (void)pidfd_send_signal(child->watch.fd, signal, NULL, 0); /* fails when it has just ended: the same */
+        (void)pidfd_send_signal(child->watch.fd, signal, NULL,
+                                0); /* fails when it has just ended: the same */
 }
 
 void sp_child_free(struct sp_child *child)
@@ -244,7 +248,8 @@ static void talk(int *to_child, int *from_child, sp_str input, struct sp_buf *ou
     if (input.len == 0)
         close_one(to_child);
     while (*from_child >= 0) {
-        struct pollfd fds[2] = { { .fd = *from_child, .events = POLLIN }, { .fd = *to_child, .events = POLLOUT } };
+        struct pollfd fds[2] = { { .fd = *from_child, .events = POLLIN },
+                                 { .fd = *to_child, .events = POLLOUT } };
         if (poll(fds, *to_child >= 0 ? 2 : 1, -1) < 0 && errno != EINTR)
             break;
         if (*to_child >= 0 && fds[1].revents)

@@ -15,7 +15,8 @@ struct sp_child_config {
 
 /* `status` as a shell counts: the exit code, or 128 + the signal. SP_E_MISSING: no such program. */
 sp_err sp_child_start(struct sp_loop *loop, const struct sp_child_config *config,
-                      void (*on_exit)(void *arg, int status), void *arg, struct sp_child **ret_child) SP_MUST_USE;
+                      void (*on_exit)(void *arg, int status), void *arg,
+                      struct sp_child **ret_child) SP_MUST_USE;
 int sp_child_pid(const struct sp_child *child);
 void sp_child_signal(struct sp_child *child, int signal);
 void sp_child_free(struct sp_child *child); /* after on_exit, or to forget a running one */

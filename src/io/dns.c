@@ -1,6 +1,6 @@
 /* dns: the face's half of name resolving: it hands to whatever body the loop has, and puts answers into one
- * order. Equal sets of addresses must compare equal, or a cluster would be rebuilt at every answer of a server
- * that turns its records round; spreading calls over the addresses is the balancer's matter.
+ * order. Equal sets of addresses must compare equal, or a cluster would be rebuilt at every answer of a
+ * server that turns its records round; spreading calls over the addresses is the balancer's matter.
  *
  *   production: cares.c, queries to the configured servers, /etc/hosts first
  *   simulation: a table of names in the simulated world */
@@ -28,7 +28,8 @@ sp_err sp_dns_set_servers(struct sp_dns *dns, const sp_addr *servers, uint32_t c
 }
 
 struct sp_dns_query *sp_dns_resolve(struct sp_dns *dns, sp_str name, uint16_t port, enum sp_dns_family family,
-                                    void (*on_answer)(void *arg, const struct sp_dns_answer *answer), void *arg)
+                                    void (*on_answer)(void *arg, const struct sp_dns_answer *answer),
+                                    void *arg)
 {
     return dns->loop->body->dns->resolve(dns, name, port, family, on_answer, arg);
 }

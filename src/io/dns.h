@@ -20,7 +20,7 @@ enum sp_dns_family {
 enum { SP_DNS_ADDRS_MAX = 256 };
 
 struct sp_dns_answer {
-    sp_err err; /* SP_E_MISSING: the name does not exist; SP_E_TIMEOUT; SP_E_INVALID: no name;
+    sp_err err;           /* SP_E_MISSING: the name does not exist; SP_E_TIMEOUT; SP_E_INVALID: no name;
                 * SP_E_IO */
     const sp_addr *addrs; /* port as asked; sorted, so that equal sets compare equal */
     uint32_t count;
@@ -34,7 +34,8 @@ void sp_dns_free(struct sp_dns *dns); /* queries under way are cancelled */
 sp_err sp_dns_set_servers(struct sp_dns *dns, const sp_addr *servers, uint32_t count) SP_MUST_USE;
 /* on_answer is called once, on the loop, never inside this call; not after cancel. */
 struct sp_dns_query *sp_dns_resolve(struct sp_dns *dns, sp_str name, uint16_t port, enum sp_dns_family family,
-                                    void (*on_answer)(void *arg, const struct sp_dns_answer *answer), void *arg) SP_MUST_USE;
+                                    void (*on_answer)(void *arg, const struct sp_dns_answer *answer),
+                                    void *arg) SP_MUST_USE;
 void sp_dns_cancel(struct sp_dns_query *query);
 
 #endif

@@ -3,7 +3,6 @@
 #ifndef SP_IO_DNS_IMPL_H
 #define SP_IO_DNS_IMPL_H
 
-#include "base/list.h"
 #include "io/dns.h"
 
 /* First member of a body's own struct. */
@@ -25,7 +24,8 @@ struct sp_dns_body {
     sp_err (*set_servers)(struct sp_dns *dns, const sp_addr *servers, uint32_t count);
     /* NULL when memory is out. The answer must not come inside the call. */
     struct sp_dns_query *(*resolve)(struct sp_dns *dns, sp_str name, uint16_t port, enum sp_dns_family family,
-                                    void (*on_answer)(void *arg, const struct sp_dns_answer *answer), void *arg);
+                                    void (*on_answer)(void *arg, const struct sp_dns_answer *answer),
+                                    void *arg);
     void (*cancel)(struct sp_dns_query *query);
 };
 

@@ -1,10 +1,10 @@
 /* epoll: the body of the loop that production runs on. One epoll, level-triggered, one wait for a turn.
  *
- * Why level-triggered, and why one recv for each event: measured on a bare relay (64 connections, 1 KiB each
- * way) level with one recv is the cheapest; edge-triggered brings nothing and needs the recv that says EAGAIN;
- * a ring (io_uring, multishot receive) is worth 3 to 8 per cent of the whole path and makes a socket hard to
- * hand over to another process in mid-life, which the hot upgrade does. The ring can come later behind the
- * same table of functions.
+ * Why level-triggered, and why one recv for each event: measured on a bare relay (64 connections, 1 KiB
+ * each way) level with one recv is the cheapest; edge-triggered brings nothing and needs the recv that says
+ * EAGAIN; a ring (io_uring, multishot receive) is worth 3 to 8 per cent of the whole path and makes a
+ * socket hard to hand over to another process in mid-life, which the hot upgrade does. The ring can come
+ * later behind the same table of functions.
  *
  * Each registration carries a pointer whose low bits say what it points to:
  *
@@ -14,13 +14,13 @@
  * until the end of the turn and is ignored by its state; everything else leaves through `forget`, which
  * walks the rest of the batch. That is rare, a comparison on each event would not be.
  *
- * Every descriptor is taken out of the epoll before it is closed, though close alone would usually do: a copy of
- * it, in a child between fork and exec or on its way to another process, would keep the registration alive and
- * with it a pointer to freed storage.
+ * Every descriptor is taken out of the epoll before it is closed, though close alone would usually do: a
+ * copy of it, in a child between fork and exec or on its way to another process, would keep the
+ * registration alive and with it a pointer to freed storage.
  *
- * EPOLLRDHUP is not asked for: recv says 0, and that is when we learn it in order. ERR and HUP come unasked.
- * Waits are bounded with epoll_pwait2 (nanoseconds) where the kernel has it, so a timer is late by the tick of
- * the wheel alone; else with milliseconds, rounded up. */
+ * EPOLLRDHUP is not asked for: recv says 0, and that is when we learn it in order. ERR and HUP come
+ * unasked. Waits are bounded with epoll_pwait2 (nanoseconds) where the kernel has it, so a timer is late by
+ * the tick of the wheel alone; else with milliseconds, rounded up. */
 #include "io/epoll_impl.h"
 
 #include <errno.h>
@@ -86,19 +86,14 @@ static void say_ready(void *ptr, uint32_t events)
 {
     void *bare = (void *)((uintptr_t)ptr & ~(uintptr_t)TAG_MASK);
     switch ((enum tag)((uintptr_t)ptr & TAG_MASK)) {
-    case TAG_SOCK:
-        sp_sock_ready(bare, events);
-        break;
-    case TAG_ACCEPTOR:
-        sp_acceptor_ready(bare);
-        break;
+    case TAG_SOCK: sp_sock_ready(bare, events); break;
+    case TAG_ACCEPTOR: sp_acceptor_ready(bare); break;
     case TAG_WATCH: {
         struct sp_fd_watch *watch = bare;
         watch->on_ready(watch, events);
         break;
     }
-    case TAG_MASK:
-        break;
+    case TAG_MASK: break;
     }
 }
 
@@ -233,7 +228,8 @@ static void epoll_acceptor_watch(struct sp_acceptor *acceptor, bool on)
     struct sp_epoll *e = sp_epoll_of(acceptor->loop);
     if (on) {
         /* It was registered before: there is room for it. */
-        (void)control(e, EPOLL_CTL_ADD, acceptor->fd, acceptor_events(acceptor), tagged(acceptor, TAG_ACCEPTOR));
+        (void)control(e, EPOLL_CTL_ADD, acceptor->fd, acceptor_events(acceptor),
+                      tagged(acceptor, TAG_ACCEPTOR));
         return;
     }
     (void)control(e, EPOLL_CTL_DEL, acceptor->fd, 0, NULL); /* fails only if it is gone already */

@@ -43,12 +43,14 @@ static inline struct sp_epoll *sp_epoll_of(const struct sp_loop *loop)
 /* False for a loop of another body: what stands on descriptors is refused there. */
 bool sp_epoll_is(const struct sp_loop *loop);
 /* Watch `watch->fd` for `events`; again = change them. SP_E_NOMEM, SP_E_LIMIT (max_user_watches), SP_E_IO. */
-sp_err sp_epoll_watch(struct sp_loop *loop, struct sp_fd_watch *watch, uint32_t events, bool again) SP_MUST_USE;
+sp_err sp_epoll_watch(struct sp_loop *loop, struct sp_fd_watch *watch, uint32_t events,
+                      bool again) SP_MUST_USE;
 /* Before the descriptor is closed. What the batch under way still says of it is dropped. */
 void sp_epoll_unwatch(struct sp_loop *loop, struct sp_fd_watch *watch);
 
 /* net.c: the table's entries that are system calls on sockets. */
-sp_err sp_net_connect(struct sp_sock *sock, const sp_addr *to, const sp_addr *from, uint32_t flags, sp_err *ret_late);
+sp_err sp_net_connect(struct sp_sock *sock, const sp_addr *to, const sp_addr *from, uint32_t flags,
+                      sp_err *ret_late);
 sp_err sp_net_connected(struct sp_sock *sock);
 sp_err sp_net_error(struct sp_sock *sock);
 ssize_t sp_net_recv(struct sp_sock *sock, char *to, size_t bytes);

@@ -1,5 +1,5 @@
-/* fdpass: descriptors from process to process over a Unix socket. This is how a new sidecar gets the listeners
- * and connections of the old one.
+/* fdpass: descriptors from process to process over a Unix socket. This is how a new sidecar gets the
+ * listeners and connections of the old one.
  *
  * The kernel attaches descriptors to bytes: they arrive with the first byte of the message that carried them,
  * and a stream reader that asks for less never sees a second batch mixed into the first. So a message has at
@@ -131,8 +131,9 @@ ssize_t sp_fdpass_recv(int sock, void *out, size_t out_bytes, int *fds, uint32_t
     int64_t until = timeout_ms < 0 ? -1 : now_ms() + timeout_ms;
     for (;;) {
         struct iovec iov = { out, out_bytes };
-        struct msghdr msg = { .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control,
-                              .msg_controllen = sizeof(control) };
+        struct msghdr msg = {
+            .msg_iov = &iov, .msg_iovlen = 1, .msg_control = &control, .msg_controllen = sizeof(control)
+        };
         ssize_t got = recvmsg(sock, &msg, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
         if (got < 0 && (errno == EAGAIN || errno == EINTR)) {
             sp_err err = wait_ready(sock, POLLIN, until);

@@ -69,9 +69,9 @@ void sp_loop_free(struct sp_loop *loop)
 
 sp_ns sp_loop_due(struct sp_loop *loop)
 {
-    if (!sp_list_is_empty(&loop->closed) || !sp_list_is_empty(&loop->late) || !sp_list_is_empty(&loop->turn_ends) ||
-        !sp_list_is_empty(&loop->changed) || __atomic_load_n(&loop->mail, __ATOMIC_RELAXED) ||
-        __atomic_load_n(&loop->stop, __ATOMIC_RELAXED))
+    if (!sp_list_is_empty(&loop->closed) || !sp_list_is_empty(&loop->late) ||
+        !sp_list_is_empty(&loop->turn_ends) || !sp_list_is_empty(&loop->changed) ||
+        __atomic_load_n(&loop->mail, __ATOMIC_RELAXED) || __atomic_load_n(&loop->stop, __ATOMIC_RELAXED))
         return loop->now;
 
     sp_ns due = sp_wheel_next(&loop->wheel);

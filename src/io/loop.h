@@ -11,7 +11,6 @@
 #include <stdbool.h>
 #include <stdint.h>
 
-#include "base/err.h"
 #include "base/list.h"
 
 struct sp_loop;
@@ -64,7 +63,7 @@ void sp_loop_turn_cancel(struct sp_turn *turn);
 struct sp_loop_view {
     uint64_t turns, events, timers_fired;
     uint64_t socks_open, pipes_open;
-    uint64_t starved;     /* reads put off because no slab was to be had */
+    uint64_t starved;   /* reads put off because no slab was to be had */
     sp_ns busy_ns;      /* spent outside the wait, since the start */
     sp_ns longest_turn; /* since the last look */
 };

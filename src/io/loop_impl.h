@@ -56,11 +56,11 @@ enum sp_ready { SP_READY_IN = 1, SP_READY_OUT = 4, SP_READY_ERR = 8, SP_READY_HU
 enum sp_addr_which { SP_ADDR_LOCAL, SP_ADDR_PEER, SP_ADDR_ORIGINAL_DST };
 
 enum {
-    SP_SOCK_INTO_MIN = 2048,   /* least room in sp_sock.into that is read into */
-    SP_SPARE_MIN = 8192,       /* least room for which a spare that somebody keeps a part of goes on being one */
-    SP_ACCEPT_BATCH = 64,      /* default of sp_acceptor.batch */
-    SP_FEED_BATCH = 8,         /* starved socks that read again in one turn */
-    SP_TURN_ROUNDS = 4,        /* turn-end hooks that ask for hooks: after this many rounds they wait a turn */
+    SP_SOCK_INTO_MIN = 2048, /* least room in sp_sock.into that is read into */
+    SP_SPARE_MIN = 8192,  /* least room for which a spare that somebody keeps a part of goes on being one */
+    SP_ACCEPT_BATCH = 64, /* default of sp_acceptor.batch */
+    SP_FEED_BATCH = 8,    /* starved socks that read again in one turn */
+    SP_TURN_ROUNDS = 4,   /* turn-end hooks that ask for hooks: after this many rounds they wait a turn */
 };
 
 struct sp_loop {
@@ -73,11 +73,11 @@ struct sp_loop {
     const void *current;         /* the sock or acceptor whose callback runs; NULL once it left the loop */
     struct sp_list turn_ends;    /* of sp_turn.link */
     struct sp_list changed;      /* of sp_sock.link: interest differs from what the body watches */
-    struct sp_list late;         /* of sp_sock.link: on_connected(err) or on_end(err) is owed; err in sp_sock.late */
-    struct sp_list starved;      /* of sp_sock.link: readable, but no slab was to be had */
-    struct sp_list closed;       /* of sp_sock.link: on_closed is owed */
-    struct sp_mail *mail;        /* posted, newest first; atomic */
-    int stop;                    /* atomic */
+    struct sp_list late; /* of sp_sock.link: on_connected(err) or on_end(err) is owed; err in sp_sock.late */
+    struct sp_list starved; /* of sp_sock.link: readable, but no slab was to be had */
+    struct sp_list closed;  /* of sp_sock.link: on_closed is owed */
+    struct sp_mail *mail;   /* posted, newest first; atomic */
+    int stop;               /* atomic */
     struct sp_loop_view view;
     sp_ns turn_began; /* when the last wait ended */
     struct sp_slab_pool slabs;
@@ -100,7 +100,8 @@ struct sp_loop_body {
     sp_err (*open)(struct sp_sock *sock, int fd); /* sets sock->fd; nothing is watched yet */
     /* Sets sock->fd. 0: under way, OUT (or ERR) tells when it is decided, then connected() says how.
      * *ret_late: failed at once, but the owner must hear it later; sock->fd is -1 then. */
-    sp_err (*connect)(struct sp_sock *sock, const sp_addr *to, const sp_addr *from, uint32_t flags, sp_err *ret_late);
+    sp_err (*connect)(struct sp_sock *sock, const sp_addr *to, const sp_addr *from, uint32_t flags,
+                      sp_err *ret_late);
     sp_err (*connected)(struct sp_sock *sock);
     /* Watch what `interest` (enum sp_watch) says from now on. sock->interest still holds what was watched. */
     void (*watch)(struct sp_sock *sock, uint8_t interest);
@@ -119,7 +120,8 @@ struct sp_loop_body {
     sp_err (*listen)(struct sp_acceptor *acceptor, const struct sp_listen_config *config);
     sp_err (*acceptor_open)(struct sp_acceptor *acceptor, int fd, bool shared);
     void (*acceptor_watch)(struct sp_acceptor *acceptor, bool on);
-    /* A descriptor; SP_E_AGAIN = none waits; SP_E_NOFILE; SP_E_RESET = that one is gone again, try the next. */
+    /* A descriptor; SP_E_AGAIN = none waits; SP_E_NOFILE; SP_E_RESET = that one is gone again, try the
+     * next. */
     int (*accept)(struct sp_acceptor *acceptor, sp_addr *ret_peer);
     void (*acceptor_close)(struct sp_acceptor *acceptor); /* the storage may vanish at once */
     sp_err (*acceptor_addr)(const struct sp_acceptor *acceptor, sp_addr *ret_addr);
@@ -134,13 +136,14 @@ struct sp_splice_body {
     void (*pipe_give)(struct sp_loop *loop, int pipe[2], bool is_empty);  /* pipe[] = -1 after */
     ssize_t (*in)(struct sp_sock *from, const int pipe[2], size_t bytes); /* as recv */
     ssize_t (*out)(struct sp_sock *to, const int pipe[2], size_t bytes);  /* as send */
-    size_t pipe_bytes; /* what a pipe is asked to hold */
+    size_t pipe_bytes;                                                    /* what a pipe is asked to hold */
 };
 
 /* --- for bodies ------------------------------------------------------------------------------------- */
 
 /* `seed` 0 is the body's to replace. The clock of `body` must work. */
-void sp_loop_init(struct sp_loop *loop, const struct sp_loop_body *body, const struct sp_loop_config *config, uint64_t seed);
+void sp_loop_init(struct sp_loop *loop, const struct sp_loop_body *body, const struct sp_loop_config *config,
+                  uint64_t seed);
 void sp_loop_deinit(struct sp_loop *loop);
 /* From body->wait only. `ready` is a set of enum sp_ready. Ignores socks that were closed meanwhile. */
 void sp_sock_ready(struct sp_sock *sock, uint32_t ready);
@@ -158,8 +161,8 @@ void sp_sock_feed_starved(struct sp_loop *loop);
 void sp_sock_apply_changed(struct sp_loop *loop);
 void sp_sock_deliver_closed(struct sp_loop *loop);
 
-/* The slab that the next read goes to, behind `used`, and where it belongs; NULL when there is none (not even a
- * smaller one than asked for). Given back it is the next spare, unless somebody keeps most of it. */
+/* The slab that the next read goes to, behind `used`, and where it belongs; NULL when there is none (not
+ * even a smaller one than asked for). Given back it is the next spare, unless somebody keeps most of it. */
 struct sp_slab *sp_spare_take(struct sp_loop *loop, bool large, struct sp_slab ***ret_home);
 void sp_spare_give(struct sp_slab *slab, struct sp_slab **home);
 

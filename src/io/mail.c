@@ -21,7 +21,8 @@ void sp_mail_post(struct sp_loop *loop, struct sp_mail *mail)
     struct sp_mail *newest = __atomic_load_n(&loop->mail, __ATOMIC_RELAXED);
     do {
         mail->next = newest;
-    } while (!__atomic_compare_exchange_n(&loop->mail, &newest, mail, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
+    } while (
+        !__atomic_compare_exchange_n(&loop->mail, &newest, mail, true, __ATOMIC_RELEASE, __ATOMIC_RELAXED));
     /* From here on the letter is the receiver's: not touched again. */
     if (!newest)
         loop->body->wake(loop);

@@ -10,7 +10,8 @@
  *   SO_REUSEADDR   on TCP listeners, so a restart does not wait for old connections to time out.
  *   IP_BIND_ADDRESS_NO_PORT on connects from a given address: the port is chosen when the destination is
  *                  known, so that ports are used once for each destination, not once at all.
- *   IP_TRANSPARENT, IPV6_TRANSPARENT where asked: addresses that are not ours (TPROXY). Needs CAP_NET_ADMIN. */
+ *   IP_TRANSPARENT, IPV6_TRANSPARENT where asked: addresses that are not ours (TPROXY). Needs
+ *                  CAP_NET_ADMIN. */
 #include "io/epoll_impl.h"
 
 #include <errno.h>
@@ -25,7 +26,7 @@
 
 enum {
     BACKLOG = 4096,
-    GET_ORIGINAL_DST = 80, /* SO_ORIGINAL_DST and IP6T_SO_ORIGINAL_DST; linux/netfilter headers clash with libc's */
+    GET_ORIGINAL_DST = 80, /* SO_ORIGINAL_DST, IP6T_SO_ORIGINAL_DST: their headers clash with libc's */
 };
 
 /* --- words ---------------------------------------------------------------------------------------------- */
@@ -93,10 +94,8 @@ socklen_t sp_net_to_os(const sp_addr *addr, struct sockaddr_storage *ret_os)
         memcpy(&in6->sin6_addr, addr->ip, 16);
         return sizeof(*in6);
     }
-    case SP_ADDR_UNIX:
-        return unix_to_os(addr->path, (struct sockaddr_un *)ret_os);
-    case SP_ADDR_NONE:
-        break;
+    case SP_ADDR_UNIX: return unix_to_os(addr->path, (struct sockaddr_un *)ret_os);
+    case SP_ADDR_NONE: break;
     }
     return 0;
 }
@@ -178,7 +177,8 @@ fail_option:
     return err;
 }
 
-sp_err sp_net_connect(struct sp_sock *sock, const sp_addr *to, const sp_addr *from, uint32_t flags, sp_err *ret_late)
+sp_err sp_net_connect(struct sp_sock *sock, const sp_addr *to, const sp_addr *from, uint32_t flags,
+                      sp_err *ret_late)
 {
     struct sockaddr_storage os;
     socklen_t len = sp_net_to_os(to, &os);
@@ -301,11 +301,13 @@ static void unlink_if_dead(const sp_addr *addr, const struct sockaddr_storage *o
     close(fd);
 }
 
-static sp_err bind_unix(int fd, const struct sp_listen_config *config, const struct sockaddr_storage *os, socklen_t len)
+static sp_err bind_unix(int fd, const struct sp_listen_config *config, const struct sockaddr_storage *os,
+                        socklen_t len)
 {
     uint32_t mode = config->mode ? config->mode : 0600;
     unlink_if_dead(&config->addr, os, len);
-    /* The file is made with the socket's own mode, so it is never wider than asked, not even for an instant. */
+    /* The file is made with the socket's own mode, so it is never wider than asked, not even for an
+     * instant. */
     if (fchmod(fd, mode))
         return sp_net_err(errno);
     if (bind(fd, (const struct sockaddr *)os, len))
@@ -316,7 +318,8 @@ static sp_err bind_unix(int fd, const struct sp_listen_config *config, const str
     return 0;
 }
 
-static sp_err bind_ip(int fd, const struct sp_listen_config *config, const struct sockaddr_storage *os, socklen_t len)
+static sp_err bind_ip(int fd, const struct sp_listen_config *config, const struct sockaddr_storage *os,
+                      socklen_t len)
 {
     int one = 1;
     set(fd, SOL_SOCKET, SO_REUSEADDR, 1);
@@ -383,7 +386,8 @@ int sp_net_accept(struct sp_acceptor *acceptor, sp_addr *ret_peer)
     case ENFILE: return SP_E_NOFILE;
     case ENOMEM:
     case ENOBUFS: return SP_E_NOMEM;
-    default: return SP_E_RESET; /* this connection failed before it was taken (network errors, EPERM): the next */
+    default:
+        return SP_E_RESET; /* this connection failed before it was taken (network errors, EPERM): the next */
     }
 }
 

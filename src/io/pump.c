@@ -15,9 +15,9 @@
  * many flows share one pipe and idle connections hold none. When no pipe is to be had the flow goes on by
  * copying.
  *
- * A pump never reads while it holds bytes; so it holds at most one slab or one pipe full, and when its source
- * ends there is nothing left to deliver. That also is all of the flow control: a slow receiver stops the reading,
- * and the window of the sender does the rest. */
+ * A pump never reads while it holds bytes; so it holds at most one slab or one pipe full, and when its
+ * source ends there is nothing left to deliver. That also is all of the flow control: a slow receiver stops
+ * the reading, and the window of the sender does the rest. */
 #include "io/pump.h"
 
 #include "io/loop_impl.h"

@@ -20,16 +20,17 @@ struct sp_pump {
     void (*on_done)(struct sp_pump *pump, sp_err err);
     struct sp_slab *held; /* bytes that `to` could not take yet */
     uint32_t held_at;
-    uint32_t piped;       /* bytes inside the pipe */
-    int pipe[2];          /* -1 when none is lent */
-    uint8_t mode;         /* copy or splice */
-    uint8_t run;          /* thin splices in a row: back to copying */
+    uint32_t piped; /* bytes inside the pipe */
+    int pipe[2];    /* -1 when none is lent */
+    uint8_t mode;   /* copy or splice */
+    uint8_t run;    /* thin splices in a row: back to copying */
     bool running;
-    bool stopping;        /* sp_pump_stop was called: done when nothing is inside */
+    bool stopping; /* sp_pump_stop was called: done when nothing is inside */
 };
 
-/* Storage zeroed by the owner, callbacks set. Nothing may wait to be sent on `to` (no room awaited). SP_E_EXISTS:
- * one of them has such a pump; SP_E_CLOSED: that direction is over. No callback comes inside the call. */
+/* Storage zeroed by the owner, callbacks set. Nothing may wait to be sent on `to` (no room awaited).
+ * SP_E_EXISTS: one of them has such a pump; SP_E_CLOSED: that direction is over. No callback comes inside
+ * the call. */
 sp_err sp_pump_start(struct sp_pump *pump, struct sp_sock *from, struct sp_sock *to) SP_MUST_USE;
 /* Stops reading; false while bytes are still inside (on_done(SP_E_CANCELLED) when they are out). */
 bool sp_pump_stop(struct sp_pump *pump);

@@ -2,11 +2,11 @@
  *
  * Reading. The bytes of all socks land in one slab, the loop's spare, as long as nobody keeps any of them:
  * a request that is decoded, forwarded and done with inside its callback leaves the slab to the next sock,
- * warm in the cache. Who keeps a view takes a reference; then the next sock's bytes land behind it while there
- * is room for a good read, so that the small messages of a turn lie together in few pages (a slab for each, all
- * beginning at the same page offset, met in the same cache sets). A read that came back full makes the next
- * one of that sock a large one. One recv for each readiness: asking again until
- * EAGAIN costs a few per cent (measured on a bare relay) and readiness is a level, it comes again.
+ * warm in the cache. Who keeps a view takes a reference; then the next sock's bytes land behind it while
+ * there is room for a good read, so that the small messages of a turn lie together in few pages (a slab for
+ * each, all beginning at the same page offset, met in the same cache sets). A read that came back full
+ * makes the next one of that sock a large one. One recv for each readiness: asking again until EAGAIN costs
+ * a few per cent (measured on a bare relay) and readiness is a level, it comes again.
  *
  * Watching. What should be watched follows from the sock's bits (`wanted`); what is watched is `interest`.
  * Whoever changes a bit touches the sock, and at the end of the turn one call makes up the difference. Two
@@ -24,7 +24,8 @@
  * Nothing here touches a sock after a callback without asking loop->current: a callback may detach the sock,
  * and then the storage may be gone. After close it lives until on_closed.
  *
- * A paused and shut sock is a sock that nobody can wake: its owner needs a timer. That is the owner's to know. */
+ * A paused and shut sock is a sock that nobody can wake: its owner needs a timer. That is the owner's to
+ * know. */
 #include "io/sock.h"
 
 #include "io/loop_impl.h"

@@ -1,12 +1,13 @@
 /* splice: bytes from socket to socket through a pipe, without entering the process; and the loop's pipes.
  *
- * A pipe is made when there is none to take, asked to hold PIPE_BYTES, and kept when it comes back empty. One
- * that comes back with bytes inside (its connection broke) is closed: they belong to nobody. The number of
- * pipes is bounded, for each may pin its size in pages of the kernel, and an unprivileged user's sum of them is
- * bounded there too (pipe-user-pages-soft): then F_SETPIPE_SZ is refused and the pipe works with its 64 KiB.
+ * A pipe is made when there is none to take, asked to hold PIPE_BYTES, and kept when it comes back empty.
+ * One that comes back with bytes inside (its connection broke) is closed: they belong to nobody. The number
+ * of pipes is bounded, for each may pin its size in pages of the kernel, and an unprivileged user's sum of
+ * them is bounded there too (pipe-user-pages-soft): then F_SETPIPE_SZ is refused and the pipe works with
+ * its 64 KiB.
  *
- * SPLICE_F_NONBLOCK speaks of the pipe; for the sockets their own O_NONBLOCK counts, which all that we open or
- * accept have. One that was handed over in blocking mode is set right when its first pipe is used. */
+ * SPLICE_F_NONBLOCK speaks of the pipe; for the sockets their own O_NONBLOCK counts, which all that we open
+ * or accept have. One that was handed over in blocking mode is set right when its first pipe is used. */
 #include "io/epoll_impl.h"
 
 #include <errno.h>
@@ -64,7 +65,8 @@ static ssize_t result(ssize_t moved, ssize_t when_none)
 
 static ssize_t splice_in(struct sp_sock *from, const int pipe[2], size_t bytes)
 {
-    return result(splice(from->fd, NULL, pipe[1], NULL, bytes, SPLICE_F_NONBLOCK | SPLICE_F_MOVE), SP_E_AGAIN);
+    return result(splice(from->fd, NULL, pipe[1], NULL, bytes, SPLICE_F_NONBLOCK | SPLICE_F_MOVE),
+                  SP_E_AGAIN);
 }
 
 static ssize_t splice_out(struct sp_sock *to, const int pipe[2], size_t bytes)

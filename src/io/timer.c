@@ -60,7 +60,8 @@ void sp_timer_set(struct sp_loop *loop, struct sp_timer *timer, sp_ns delay_ns)
     struct sp_wheel *wheel = &loop->wheel;
     timer->due = delay_ns > SP_FOREVER - loop->now ? SP_FOREVER : loop->now + delay_ns;
     uint64_t tick = tick_of_due(timer->due);
-    uint64_t today = loop->now / TICK_NS; /* not before wheel->tick; what is set in a turn fires in a later one */
+    uint64_t today = loop->now /
+                     TICK_NS; /* not before wheel->tick; what is set in a turn fires in a later one */
     if (tick <= today)
         tick = today + 1;
     sp_list_remove(&timer->link);

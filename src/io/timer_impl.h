@@ -9,12 +9,13 @@
 enum {
     SP_WHEEL_BITS = 6,
     SP_WHEEL_SLOTS = 1 << SP_WHEEL_BITS,
-    SP_WHEEL_LEVELS = 6, /* 2^36 ms: more than two years; what is farther waits in the last slot and is put again */
+    SP_WHEEL_LEVELS =
+        6, /* 2^36 ms: more than two years; what is farther waits in the last slot and is put again */
 };
 
 struct sp_wheel {
-    uint64_t tick;                                       /* everything up to this tick has fired */
-    uint64_t busy[SP_WHEEL_LEVELS];                      /* a bit for each slot that may hold something */
+    uint64_t tick;                                         /* everything up to this tick has fired */
+    uint64_t busy[SP_WHEEL_LEVELS];                        /* a bit for each slot that may hold something */
     struct sp_list slots[SP_WHEEL_LEVELS][SP_WHEEL_SLOTS]; /* of sp_timer.link */
 };
 

@@ -20,8 +20,10 @@ static sp_addr parsed_ip(const char *text)
 
 static void what_is_printed_reads_back_as_the_same(void **state)
 {
-    static const char *const texts[] = { "1.2.3.4:80", "0.0.0.0:0", "255.255.255.255:65535", "[::]:1",
-                                         "[::1]:15001", "[2001:db8::ff]:443", "[::ffff:10.0.0.1]:9" };
+    static const char *const texts[] = {
+        "1.2.3.4:80",  "0.0.0.0:0",          "255.255.255.255:65535", "[::]:1",
+        "[::1]:15001", "[2001:db8::ff]:443", "[::ffff:10.0.0.1]:9"
+    };
     for (size_t i = 0; i < sizeof(texts) / sizeof(texts[0]); i++) {
         char out[SP_ADDR_TEXT_BYTES];
         sp_addr addr = parsed(texts[i]);
@@ -41,11 +43,13 @@ static void an_ip_alone_may_stand_in_brackets(void **state)
 
 static void what_is_no_address_is_refused_and_nothing_touched(void **state)
 {
-    static const char *const ips[] = { "", "localhost", "1.2.3", "1.2.3.4.5", "256.1.1.1", "01.2.3.4", "1.2.3.4 ",
-                                       "[1.2.3.4]", "[::1", "::1]", "[]", ":::", "1::2::3", "fe80::1%eth0",
-                                       "::12345", "1.2.3.4/24", "0x7f.0.0.1" };
-    static const char *const pairs[] = { "1.2.3.4", "1.2.3.4:", ":80", "1.2.3.4:65536", "1.2.3.4:-1",
-                                         "1.2.3.4:+1", "::1:80", "[::1]80", "[::1]", "[::1]:", "host:80", "" };
+    static const char *const ips[] = { "",           "localhost", "1.2.3",     "1.2.3.4.5",    "256.1.1.1",
+                                       "01.2.3.4",   "1.2.3.4 ",  "[1.2.3.4]", "[::1",         "::1]",
+                                       "[]",         ":::",       "1::2::3",   "fe80::1%eth0", "::12345",
+                                       "1.2.3.4/24", "0x7f.0.0.1" };
+    static const char *const pairs[] = { "1.2.3.4",    "1.2.3.4:",   ":80",     "1.2.3.4:65536",
+                                         "1.2.3.4:-1", "1.2.3.4:+1", "::1:80",  "[::1]80",
+                                         "[::1]",      "[::1]:",     "host:80", "" };
     sp_addr addr = { .family = 77 };
     for (size_t i = 0; i < sizeof(ips) / sizeof(ips[0]); i++)
         assert_int_equal(sp_addr_parse_ip(sp_str_c(ips[i]), 1, &addr), SP_E_INVALID);
@@ -136,7 +140,8 @@ static void nets_agree_with_a_bit_by_bit_model(void **state)
 
 static void a_net_of_another_family_or_too_many_bits_holds_nothing(void **state)
 {
-    sp_addr four = parsed_ip("10.0.0.1"), six = parsed_ip("::1"), unix_path = { .family = SP_ADDR_UNIX, .path = "x" };
+    sp_addr four = parsed_ip("10.0.0.1"), six = parsed_ip("::1"),
+            unix_path = { .family = SP_ADDR_UNIX, .path = "x" };
     assert_false(sp_addr_in_net(&four, &six, 0));
     assert_false(sp_addr_in_net(&four, &four, 33));
     assert_true(sp_addr_in_net(&four, &four, 32));
@@ -148,9 +153,9 @@ static void loopback_is_known_in_each_of_its_forms(void **state)
     static const struct {
         const char *ip;
         bool is;
-    } cases[] = { { "127.0.0.1", true }, { "127.255.0.9", true },      { "::1", true },  { "::ffff:127.0.0.1", true },
-                  { "128.0.0.1", false }, { "::2", false }, { "0.0.0.0", false }, { "::ffff:10.0.0.1", false },
-                  { "::", false } };
+    } cases[] = { { "127.0.0.1", true },        { "127.255.0.9", true },      { "::1", true },
+                  { "::ffff:127.0.0.1", true }, { "128.0.0.1", false },       { "::2", false },
+                  { "0.0.0.0", false },         { "::ffff:10.0.0.1", false }, { "::", false } };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
         sp_addr addr = parsed_ip(cases[i].ip);
         assert_int_equal(sp_addr_is_loopback(&addr), cases[i].is);

@@ -1,5 +1,5 @@
-/* acceptor: how many connections a turn takes, pauses, shortage of descriptors, sharing, and listening sockets of
- * every kind: TCP of both families, Unix by path and by abstract name, left over, in use. */
+/* acceptor: how many connections a turn takes, pauses, shortage of descriptors, sharing, and listening
+ * sockets of every kind: TCP of both families, Unix by path and by abstract name, left over, in use. */
 #include "io/sock.h"
 
 #include <sys/resource.h>

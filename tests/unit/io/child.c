@@ -19,7 +19,8 @@ static void on_exit_told(void *arg, int status)
     told->status = status;
 }
 
-static struct sp_child *start(struct sp_loop *loop, const char *const *argv, int out, int err, struct told *told)
+static struct sp_child *start(struct sp_loop *loop, const char *const *argv, int out, int err,
+                              struct told *told)
 {
     struct sp_child_config config = { .argv = argv, .out_fd = out, .err_fd = err, .die_with_us = true };
     struct sp_child *child = NULL;

@@ -20,16 +20,11 @@ struct record {
 };
 
 static const struct record records[] = {
-    { "one.test", TYPE_A, 30, "10.0.0.1" },
-    { "many.test", TYPE_A, 60, "10.0.0.9" },
-    { "many.test", TYPE_A, 20, "10.0.0.3" },
-    { "many.test", TYPE_A, 60, "10.0.0.7" },
-    { "many.test", TYPE_A, 60, "10.0.0.3" },
-    { "both.test", TYPE_A, 40, "10.0.0.4" },
-    { "both.test", TYPE_AAAA, 50, "2001:db8::4" },
-    { "six.test", TYPE_AAAA, 50, "2001:db8::6" },
-    { "alias.test", TYPE_CNAME, 5, "one.test" },
-    { "zero.test", TYPE_A, 0, "10.0.0.5" },
+    { "one.test", TYPE_A, 30, "10.0.0.1" },        { "many.test", TYPE_A, 60, "10.0.0.9" },
+    { "many.test", TYPE_A, 20, "10.0.0.3" },       { "many.test", TYPE_A, 60, "10.0.0.7" },
+    { "many.test", TYPE_A, 60, "10.0.0.3" },       { "both.test", TYPE_A, 40, "10.0.0.4" },
+    { "both.test", TYPE_AAAA, 50, "2001:db8::4" }, { "six.test", TYPE_AAAA, 50, "2001:db8::6" },
+    { "alias.test", TYPE_CNAME, 5, "one.test" },   { "zero.test", TYPE_A, 0, "10.0.0.5" },
 };
 
 struct server {
@@ -93,7 +88,8 @@ static void put_record(uint8_t **at, const struct record *r)
     if (r->type == TYPE_CNAME)
         put_name(at, r->value);
     else
-        *at += inet_pton(r->type == TYPE_A ? AF_INET : AF_INET6, r->value, *at) * (r->type == TYPE_A ? 4 : 16);
+        *at += inet_pton(r->type == TYPE_A ? AF_INET : AF_INET6, r->value, *at) *
+               (r->type == TYPE_A ? 4 : 16);
     put16(&len_at, (uint32_t)(*at - from));
 }
 
@@ -141,7 +137,8 @@ static void server_serve(struct server *server)
         put16(&head, count);
         put16(&head, 0);
         put16(&head, 0);
-        assert_int_equal(sendto(server->fd, out, (size_t)(at - out), 0, (struct sockaddr *)&from, len), at - out);
+        assert_int_equal(sendto(server->fd, out, (size_t)(at - out), 0, (struct sockaddr *)&from, len),
+                         at - out);
         len = sizeof(from);
     }
 }
@@ -207,7 +204,8 @@ static void asking_close(struct asking *asking)
         }                                                                                                    \
     } while (0)
 
-static void check_family(const char *name, enum sp_dns_family family, sp_err err, const char *text, uint32_t ttl)
+static void check_family(const char *name, enum sp_dns_family family, sp_err err, const char *text,
+                         uint32_t ttl)
 {
     struct asking asking;
     struct heard heard = { 0 };
@@ -217,8 +215,8 @@ static void check_family(const char *name, enum sp_dns_family family, sp_err err
     assert_int_equal(heard.count, 0);
     serve_until(&asking, heard.count);
     if (heard.err != err || strcmp(heard.text, text) != 0 || heard.ttl != ttl)
-        fail_msg("%s: have %d \"%s\" ttl %u, want %d \"%s\" ttl %u", name, heard.err, heard.text, heard.ttl, err,
-                 text, ttl);
+        fail_msg("%s: have %d \"%s\" ttl %u, want %d \"%s\" ttl %u", name, heard.err, heard.text, heard.ttl,
+                 err, text, ttl);
     run_turns(asking.loop, 3);
     assert_int_equal(heard.count, 1);
     asking_close(&asking);
@@ -293,8 +291,8 @@ static void many_queries_at_once_are_answered_each(void **state)
     memset(heard, 0, sizeof(heard));
     asking_open(&asking);
     for (int i = 0; i < 60; i++)
-        assert_non_null(sp_dns_resolve(asking.dns, i & 1 ? SP_STR("both.test") : SP_STR("nobody.test"), 80, SP_DNS_ALL,
-                                       on_answer, &heard[i]));
+        assert_non_null(sp_dns_resolve(asking.dns, i & 1 ? SP_STR("both.test") : SP_STR("nobody.test"), 80,
+                                       SP_DNS_ALL, on_answer, &heard[i]));
     for (int i = 0; i < 60; i++)
         serve_until(&asking, heard[i].count);
     for (int i = 0; i < 60; i++) {
@@ -343,8 +341,8 @@ static void a_cancelled_query_stays_silent(void **state)
     struct asking asking;
     struct heard heard = { 0 }, other = { 0 };
     asking_open(&asking);
-    struct sp_dns_query *query =
-        sp_dns_resolve(asking.dns, SP_STR("one.test"), 80, SP_DNS_IP4_ONLY, on_answer, &heard);
+    struct sp_dns_query *query = sp_dns_resolve(asking.dns, SP_STR("one.test"), 80, SP_DNS_IP4_ONLY,
+                                                on_answer, &heard);
     sp_dns_cancel(query); /* under way */
     query = sp_dns_resolve(asking.dns, SP_STR("192.0.2.7"), 80, SP_DNS_IP4_ONLY, on_answer, &heard);
     sp_dns_cancel(query); /* its answer lies ready */
@@ -410,8 +408,8 @@ static void failing_allocations_lose_nothing(void **state)
         struct heard heard = { 0 };
         asking_open(&asking);
         (void)sp_mem_fail_at(n);
-        struct sp_dns_query *query =
-            sp_dns_resolve(asking.dns, SP_STR("192.0.2.7"), 80, SP_DNS_IP4_ONLY, on_answer, &heard);
+        struct sp_dns_query *query = sp_dns_resolve(asking.dns, SP_STR("192.0.2.7"), 80, SP_DNS_IP4_ONLY,
+                                                    on_answer, &heard);
         assert_int_equal(query == NULL, n == 1);
         if (query)
             run_until(asking.loop, heard.count);

@@ -1,4 +1,5 @@
-/* fdpass: descriptors arrive with their bytes, up to the kernel's number; what is too much is refused and closed. */
+/* fdpass: descriptors arrive with their bytes, up to the kernel's number; what is too much is refused and
+ * closed. */
 #include "io/fdpass.h"
 
 #include <pthread.h>
@@ -114,7 +115,8 @@ static void nobody_there_comes_to_the_time_limit(void **state)
     unix_pair(pair);
     assert_int_equal(sp_fdpass_recv(pair[1], &byte, 1, got, 1, &count, 5), SP_E_TIMEOUT);
     char *bytes = calloc(1, 4 << 20);
-    assert_int_equal(sp_fdpass_send(pair[0], bytes, 4 << 20, NULL, 0, 5), SP_E_TIMEOUT); /* the queue is full */
+    assert_int_equal(sp_fdpass_send(pair[0], bytes, 4 << 20, NULL, 0, 5),
+                     SP_E_TIMEOUT); /* the queue is full */
     close(pair[1]);
     assert_int_equal(sp_fdpass_send(pair[0], bytes, 1, NULL, 0, 5), SP_E_RESET);
     free(bytes);

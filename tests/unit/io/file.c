@@ -1,5 +1,5 @@
-/* file: whole files and their limits, replacing without a half-written instant, logs that rotate and that meet a
- * full disk or a pipe nobody reads, directories, and what the process knows of itself. */
+/* file: whole files and their limits, replacing without a half-written instant, logs that rotate and that
+ * meet a full disk or a pipe nobody reads, directories, and what the process knows of itself. */
 #include "io/file.h"
 
 #include <sys/resource.h>

@@ -1,5 +1,5 @@
-/* help: what the tests of io share: waiting for a condition on a real loop, raw descriptors for the other side,
- * a sock that writes down what happens to it, and a loop whose clock the test moves. */
+/* help: what the tests of io share: waiting for a condition on a real loop, raw descriptors for the other
+ * side, a sock that writes down what happens to it, and a loop whose clock the test moves. */
 #ifndef SP_TESTS_IO_HELP_H
 #define SP_TESTS_IO_HELP_H
 
@@ -80,7 +80,9 @@ static inline int raw_listen(uint16_t *ret_port)
 
 static inline int raw_connect(uint16_t port)
 {
-    struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in in = { .sin_family = AF_INET,
+                              .sin_port = htons(port),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
     assert_true(fd >= 0);
     assert_int_equal(connect(fd, (struct sockaddr *)&in, sizeof(in)), 0);

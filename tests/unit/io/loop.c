@@ -1,4 +1,5 @@
-/* loop: the order of a turn, hooks that ask for hooks, stopping from elsewhere, the clocks and the figures. */
+/* loop: the order of a turn, hooks that ask for hooks, stopping from elsewhere, the clocks and the figures.
+ * */
 #include "io/loop.h"
 
 #include <pthread.h>
@@ -243,7 +244,8 @@ static void a_kernel_without_pwait2_waits_by_milliseconds(void **state)
 static void the_seed_decides_the_rng_and_none_is_a_fresh_one(void **state)
 {
     struct sp_loop_config config = { .seed = 5 };
-    struct sp_loop *a = sp_loop_new(&config), *b = sp_loop_new(&config), *c = sp_loop_new(NULL), *d = sp_loop_new(NULL);
+    struct sp_loop *a = sp_loop_new(&config), *b = sp_loop_new(&config), *c = sp_loop_new(NULL),
+                   *d = sp_loop_new(NULL);
     assert_int_equal(sp_rng_next(sp_loop_rng(a)), sp_rng_next(sp_loop_rng(b)));
     assert_true(sp_rng_next(sp_loop_rng(c)) != sp_rng_next(sp_loop_rng(d)));
     sp_loop_free(a);

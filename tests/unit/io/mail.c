@@ -42,8 +42,9 @@ static void *send_all(void *arg)
     struct sender *sender = arg;
     for (uint32_t i = 0; i < LETTERS; i++) {
         struct letter *letter = &sender->letters[i];
-        *letter = (struct letter){ .mail.on_mail = on_letter, .box = sender->box, .sender = sender->number,
-                                   .number = i };
+        *letter = (struct letter){
+            .mail.on_mail = on_letter, .box = sender->box, .sender = sender->number, .number = i
+        };
         sp_mail_post(sender->box->loop, &letter->mail);
     }
     return NULL;
@@ -54,7 +55,9 @@ static void letters_of_four_threads_arrive_once_and_in_order(void **state)
     struct box box = { .loop = new_loop(), .want = SENDERS * LETTERS };
     struct sender senders[SENDERS];
     for (uint32_t i = 0; i < SENDERS; i++) {
-        senders[i] = (struct sender){ .box = &box, .number = i, .letters = malloc(LETTERS * sizeof(struct letter)) };
+        senders[i] = (struct sender){ .box = &box,
+                                      .number = i,
+                                      .letters = malloc(LETTERS * sizeof(struct letter)) };
         assert_int_equal(pthread_create(&senders[i].thread, NULL, send_all, &senders[i]), 0);
     }
     sp_loop_run(box.loop);

@@ -1,5 +1,5 @@
-/* pump: bytes go through whole and in order, copied or spliced, also to slow readers; ends and breaks are told
- * once, in order; stopping gives out what is inside; pipes and slabs come back. */
+/* pump: bytes go through whole and in order, copied or spliced, also to slow readers; ends and breaks are
+ * told once, in order; stopping gives out what is inside; pipes and slabs come back. */
 #include "io/pump.h"
 
 #include <pthread.h>
@@ -10,8 +10,8 @@
 
 struct relay {
     struct sp_loop *loop;
-    struct rec a, b;         /* a is fed by in, b feeds out */
-    int in, out;             /* raw ends of the other side */
+    struct rec a, b; /* a is fed by in, b feeds out */
+    int in, out;     /* raw ends of the other side */
     struct sp_pump pump;
     uint64_t moved;
     uint32_t dones;
@@ -136,7 +136,9 @@ static void check_flow(size_t feed_step, size_t read_step, uint32_t read_each, u
 {
     struct sp_loop *loop = new_loop();
     struct relay relay;
-    struct flow flow = { .goal = goal, .feed_step = feed_step, .read_step = read_step, .read_each = read_each };
+    struct flow flow = {
+        .goal = goal, .feed_step = feed_step, .read_step = read_step, .read_each = read_each
+    };
     relay_start(&relay, loop);
     run_flow(&relay, &flow, feed_step + read_step);
     assert_int_equal(flow.got_hash, flow.fed_hash);
@@ -375,7 +377,8 @@ static void an_empty_pump_stops_at_once_and_the_owner_reads_on(void **state)
     rec_check(&relay.a, "owner's");
     assert_int_equal(relay.dones, 0);
     relay.a.reads = 0; /* its owner's this time */
-    assert_int_equal(sp_pump_start(&relay.pump, &relay.a.sock, &relay.b.sock), 0); /* and the pump can run again */
+    assert_int_equal(sp_pump_start(&relay.pump, &relay.a.sock, &relay.b.sock),
+                     0); /* and the pump can run again */
     raw_write(relay.in, "more", 4);
     run_until(loop, relay.moved == 11);
     relay_end(&relay);

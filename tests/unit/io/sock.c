@@ -1,5 +1,5 @@
-/* sock: every promise of the face, on real sockets: where bytes land, pauses, ends of each kind, room, closing
- * in each callback, connects that fail in each way; and what the steady state must not do. */
+/* sock: every promise of the face, on real sockets: where bytes land, pauses, ends of each kind, room,
+ * closing in each callback, connects that fail in each way; and what the steady state must not do. */
 #include "io/sock.h"
 
 #include <sys/resource.h>
@@ -465,7 +465,9 @@ static void go_on_flooding(struct rec *rec)
             bytes[i] = (char)((flood->sent + i) * 31 >> 3);
         size_t left = flood->goal - flood->sent;
         size_t len = left < sizeof(bytes) ? left : sizeof(bytes);
-        struct iovec iov[3] = { { bytes, len / 3 }, { bytes + len / 3, 0 }, { bytes + len / 3, len - len / 3 } };
+        struct iovec iov[3] = { { bytes, len / 3 },
+                                { bytes + len / 3, 0 },
+                                { bytes + len / 3, len - len / 3 } };
         ssize_t sent = sp_sock_send(&rec->sock, iov, 3);
         assert_true(sent >= 0);
         flood->sent += (size_t)sent;
@@ -691,7 +693,8 @@ static void closing_with_reset_cuts_and_without_ends_in_order(void **state)
     }
 }
 
-/* A copy of the descriptor keeps the connection open, and with it, were it not taken out, its registration. */
+/* A copy of the descriptor keeps the connection open, and with it, were it not taken out, its registration.
+ * */
 static void a_closed_sock_is_forgotten_though_a_copy_of_it_is_open(void **state)
 {
     struct sp_loop *loop = new_loop();

@@ -244,8 +244,10 @@ static void run_world(struct world *w, uint64_t seed)
 
         uint64_t first = first_tick(w);
         sp_ns due = sp_loop_due(&w->loop);
-        check_seed(w, first == UINT64_MAX ? due == SP_FOREVER : due <= first * SP_NS_PER_MS && due > w->loop.now);
-        sp_ns to = sp_rng_chance(&w->rng, 500) || due == SP_FOREVER ? false_now + some_delay(&w->rng) / 8 : due;
+        check_seed(w, first == UINT64_MAX ? due == SP_FOREVER
+                                          : due <= first * SP_NS_PER_MS && due > w->loop.now);
+        sp_ns to = sp_rng_chance(&w->rng, 500) || due == SP_FOREVER ? false_now + some_delay(&w->rng) / 8
+                                                                    : due;
         w->last_tick = 0;
         turn_at(&w->loop, to);
         check_seed(w, first_tick(w) > w->loop.now / SP_NS_PER_MS);
