@@ -87,6 +87,8 @@ static void tell_end(struct sp_conn *conn)
 {
     if (!conn->end_pending || conn->end_told || conn->closed || conn->held)
         return;
+    if (sp_list_is_on(&conn->resume_link))
+        return; /* what came before has still to be decoded: sp_conn_decode comes here again */
     if (conn->broken || conn->end_err != SP_E_CLOSED || !conn->codec) {
         conn->end_told = true;
         conn->ops->on_end(conn, conn->end_err, false);
