@@ -24,8 +24,6 @@ void sp_h1_split_authority(sp_str authority, sp_str *ret_host, sp_str *ret_port)
     size_t at = authority.len;
     while (at > 0 && authority.ptr[at - 1] != ':' && sp_char_is(authority.ptr[at - 1], SP_CHAR_DIGIT))
         at--;
-    if (at == authority.len && at > 0 && authority.ptr[at - 1] != ':')
-        at = 0; /* ends in a letter or a bracket: no port, or none that could be one */
     if (at == 0 || authority.ptr[at - 1] != ':') {
         *ret_host = authority;
         *ret_port = SP_STR_NULL;
@@ -35,17 +33,22 @@ void sp_h1_split_authority(sp_str authority, sp_str *ret_host, sp_str *ret_port)
     *ret_port = sp_str_from(authority, at);
 }
 
+/* The split lets digits through only. */
+static unsigned port_of(sp_str port, uint16_t standard)
+{
+    if (!port.ptr)
+        return standard;
+    unsigned value = 0;
+    for (size_t i = 0; i < port.len; i++)
+        value = value * 10 + (unsigned)(port.ptr[i] - '0');
+    return value;
+}
+
 static bool is_port(sp_str port)
 {
     if (port.len == 0 || port.len > 5 || port.ptr[0] == '0')
         return false;
-    unsigned value = 0;
-    for (size_t i = 0; i < port.len; i++) {
-        if (!sp_char_is(port.ptr[i], SP_CHAR_DIGIT))
-            return false;
-        value = value * 10 + (unsigned)(port.ptr[i] - '0');
-    }
-    return value <= UINT16_MAX;
+    return port_of(port, 0) <= UINT16_MAX;
 }
 
 static bool is_ip6(sp_str ip)
@@ -102,16 +105,6 @@ bool sp_h1_is_authority(sp_str authority, bool port_needed)
     if (host.len > 2 && host.ptr[0] == '[' && host.ptr[host.len - 1] == ']')
         return is_ip6((sp_str){ host.ptr + 1, host.len - 2 });
     return is_name(host);
-}
-
-static unsigned port_of(sp_str port, uint16_t standard)
-{
-    if (!port.ptr)
-        return standard;
-    unsigned value = 0;
-    for (size_t i = 0; i < port.len; i++)
-        value = value * 10 + (unsigned)(port.ptr[i] - '0');
-    return value;
 }
 
 bool sp_h1_same_authority(sp_str a, sp_str b, uint16_t port)

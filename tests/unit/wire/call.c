@@ -192,6 +192,26 @@ static void setting_leaves_one_of_a_name_where_the_first_stood(void **state)
     sp_arena_deinit(&f.arena);
 }
 
+static void names_and_values_that_no_field_holds_are_refused(void **state)
+{
+    struct fixture f;
+    static char name[UINT16_MAX + 1];
+    set_up(&f, SP_PROTO_HTTP1);
+    memset(name, 'n', sizeof name);
+    sp_str fits = sp_str_of(name, UINT16_MAX), too_long = sp_str_of(name, sizeof name);
+    sp_str too_large = sp_str_of("", (size_t)UINT32_MAX + 1); /* never looked at */
+    assert_int_equal(sp_head_add(&f.head, &f.arena, too_long, SP_STR("")), SP_E_RANGE);
+    assert_int_equal(sp_head_set(&f.head, &f.arena, too_long, SP_STR("")), SP_E_RANGE);
+    assert_int_equal(sp_head_add(&f.head, &f.arena, SP_STR(""), SP_STR("")), SP_E_RANGE);
+    assert_int_equal(sp_head_set(&f.head, &f.arena, SP_STR(""), SP_STR("")), SP_E_RANGE);
+    assert_int_equal(sp_head_add(&f.head, &f.arena, SP_STR("a"), too_large), SP_E_RANGE);
+    assert_int_equal(sp_head_set(&f.head, &f.arena, SP_STR("a"), too_large), SP_E_RANGE);
+    assert_int_equal(f.head.header_count, 0);
+    assert_int_equal(sp_head_set(&f.head, &f.arena, fits, SP_STR("")), 0);
+    assert_int_equal(f.head.headers[0].name_len, UINT16_MAX);
+    sp_arena_deinit(&f.arena);
+}
+
 static void a_copy_outlives_the_bytes_it_was_made_from(void **state)
 {
     struct fixture f;
@@ -301,6 +321,7 @@ int main(void)
         cmocka_unit_test(the_table_moves_into_the_arena_when_it_is_full),
         cmocka_unit_test(removing_takes_all_of_a_name_and_keeps_the_order),
         cmocka_unit_test(setting_leaves_one_of_a_name_where_the_first_stood),
+        cmocka_unit_test(names_and_values_that_no_field_holds_are_refused),
         cmocka_unit_test(a_copy_outlives_the_bytes_it_was_made_from),
         cmocka_unit_test(a_copy_of_the_table_alone_borrows_the_bytes),
         cmocka_unit_test(every_failed_allocation_is_said_so),

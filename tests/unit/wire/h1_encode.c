@@ -142,6 +142,8 @@ static void lengths_about_another_body_are_kept_where_they_may_be(void **state)
     head.status = 103;
     head.kind = SP_MSG_INTERIM;
     check_bytes(&head, "HTTP/1.1 103 Early Hints\r\n\r\n");
+    head.status = 100;
+    check_bytes(&head, "HTTP/1.1 100 Continue\r\n\r\n");
     head.kind = SP_MSG_RESPONSE;
     head.status = 200;
     head.flags = SP_HEAD_TUNNEL | SP_HEAD_NO_BODY;

@@ -236,6 +236,20 @@ static void interim_answers_are_counted(void **state)
     }
 }
 
+static void names_in_connection_are_counted(void **state)
+{
+    for (int more = 0; more < 2; more++) {
+        struct sp_buf text;
+        sp_buf_init(&text, 0);
+        sp_buf_add_c(&text, "GET / HTTP/1.1\r\nHost: a\r\nConnection: a");
+        for (int i = 1; i < SP_H1_CONNECTION_OPTIONS + more; i++)
+            sp_buf_add_c(&text, ",, b");
+        sp_buf_add_c(&text, "\r\n\r\n");
+        check_server(NULL, &text, more ? 431 : 0);
+        sp_buf_deinit(&text);
+    }
+}
+
 static void a_name_longer_than_its_field_is_refused(void **state)
 {
     struct sp_buf text;
@@ -272,11 +286,11 @@ static void a_head_that_trickles_in_is_looked_at_once(void **state)
 
 /* --- saved states --------------------------------------------------------------------------------------- */
 
-static void check_load(size_t at, unsigned char byte, bool want)
+static void check_load_of(enum sp_role role, size_t at, unsigned char byte, bool want)
 {
     struct sp_codec_state st, before;
     unsigned char saved[SP_CODEC_STATE_BYTES];
-    sp_h1_codec.init(&st, SP_ROLE_SERVER, NULL);
+    sp_h1_codec.init(&st, role, NULL);
     sp_h1_codec.save(&st, saved);
     saved[at] = byte;
     before = st;
@@ -285,6 +299,20 @@ static void check_load(size_t at, unsigned char byte, bool want)
         fail_msg("byte %zu as %u: %d", at, byte, err);
     if (err)
         assert_memory_equal(&st, &before, sizeof st);
+}
+
+static void check_load(size_t at, unsigned char byte, bool want)
+{
+    check_load_of(SP_ROLE_SERVER, at, byte, want);
+}
+
+static void a_clients_state_that_was_never_saved_is_not_loaded(void **state)
+{
+    check_load_of(SP_ROLE_CLIENT, 2, SP_H1_UNTIL_CLOSE, true);
+    check_load_of(SP_ROLE_CLIENT, 2, SP_H1_HELD, false);
+    check_load_of(SP_ROLE_CLIENT, 3, SP_H1_WISH_HEAD, true);
+    check_load_of(SP_ROLE_CLIENT, 4, SP_H1_AGREED, false); /* a server decides */
+    check_load_of(SP_ROLE_CLIENT, 9, 1, false);            /* no empty line before an answer */
 }
 
 static void a_state_that_was_never_saved_is_not_loaded(void **state)
@@ -355,9 +383,11 @@ int main(void)
         cmocka_unit_test(chunk_extensions_share_one_limit),
         cmocka_unit_test(trailers_have_the_limits_of_a_head),
         cmocka_unit_test(interim_answers_are_counted),
+        cmocka_unit_test(names_in_connection_are_counted),
         cmocka_unit_test(a_name_longer_than_its_field_is_refused),
         cmocka_unit_test(a_head_that_trickles_in_is_looked_at_once),
         cmocka_unit_test(a_state_that_was_never_saved_is_not_loaded),
+        cmocka_unit_test(a_clients_state_that_was_never_saved_is_not_loaded),
         cmocka_unit_test(any_bytes_are_loaded_and_decode_or_are_refused),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);

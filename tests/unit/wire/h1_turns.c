@@ -187,6 +187,21 @@ static void trailers_leave_the_head_alone_and_need_none(void **state)
     assert_int_equal(f.head.header_count, 2);
 }
 
+static void an_end_inside_a_message_says_so(void **state)
+{
+    struct fixture f;
+    set_up(&f, SP_ROLE_SERVER);
+    assert_int_equal(feed(&f, "GET /"), 0);
+    assert_int_equal(sp_h1_codec.finish(&f.st, &f.ev), SP_E_CLOSED);
+    assert_int_equal(f.ev.status, 400);
+    set_up(&f, SP_ROLE_CLIENT);
+    h1_ask(&f.st, "GET");
+    assert_true(feed(&f, "HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nabc") > 0);
+    assert_int_equal(sp_h1_codec.finish(&f.st, &f.ev), SP_E_CLOSED);
+    assert_int_equal(f.ev.status, 502);
+    assert_non_null(f.ev.why);
+}
+
 static void a_refusal_says_how_and_with_which_status(void **state)
 {
     static const struct {
@@ -220,6 +235,7 @@ int main(void)
         cmocka_unit_test(a_small_message_that_is_there_is_one_event),
         cmocka_unit_test(a_fault_behind_a_head_is_told_after_the_head),
         cmocka_unit_test(trailers_leave_the_head_alone_and_need_none),
+        cmocka_unit_test(an_end_inside_a_message_says_so),
         cmocka_unit_test(a_refusal_says_how_and_with_which_status),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
