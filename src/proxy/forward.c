@@ -482,8 +482,11 @@ void sp_stream_go_on(struct sp_stream *s, struct sp_line *line)
         sp_conn_queue(&line->conn, held->view);
     s->held_first = s->held_last = NULL;
     s->held_bytes = 0;
-    if (s->held_end)
+    if (s->held_end) {
         sp_stream_finish(s);
-    else
-        line->sending = s;
+        return;
+    }
+    line->sending = s;
+    if (!sp_conn_is_full(&line->conn)) /* else it wakes with all others, when there is room */
+        sp_line_wake(s->callee);
 }

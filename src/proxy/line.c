@@ -228,16 +228,21 @@ static void on_conn_end(struct sp_conn *conn, sp_err err, bool mid_message)
                   err != SP_E_CLOSED);
 }
 
+void sp_line_wake(struct sp_line *line)
+{
+    if (!sp_list_is_on(&line->wait_link))
+        return;
+    sp_list_remove(&line->wait_link);
+    sp_conn_pause(&line->conn, false);
+    if (is_multiplexed(line))
+        sp_conn_hold(&line->conn, false);
+}
+
 static void wake_waiters(struct sp_line *line)
 {
-    struct sp_list *at;
     line->full_ns = 0;
-    while ((at = sp_list_pop_first(&line->waiters))) {
-        struct sp_line *waiter = SP_CONTAINER(at, struct sp_line, wait_link);
-        sp_conn_pause(&waiter->conn, false);
-        if (is_multiplexed(waiter))
-            sp_conn_hold(&waiter->conn, false);
-    }
+    while (!sp_list_is_empty(&line->waiters))
+        sp_line_wake(SP_CONTAINER(line->waiters.next, struct sp_line, wait_link));
 }
 
 static void on_conn_drained(struct sp_conn *conn)
