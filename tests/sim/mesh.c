@@ -541,6 +541,11 @@ void mesh_call_end(struct mesh *mesh, struct mesh_call *call, enum mesh_outcome 
                   token, call->seen, call->answered);
     if (outcome == MESH_REFUSED && call->seen && means_unsent(call->reason))
         mesh_fail(mesh, "call %016llx was refused with %s, but a server saw it", token, call->reason);
+    static const char *const words[MESH_OUTCOMES] = { "open", "good", "refused", "cut", "given up" };
+    if (mesh->traced)
+        fprintf(stderr, "%12.6f ms  call %016llx mode %u ask %u answer %u seen %u answered %u: %s %s\n",
+                (double)sp_sim_now(mesh->sim) / 1e6 - 1e6, token, call->mode, call->ask_bytes,
+                call->answer_bytes, call->seen, call->answered, words[outcome], call->reason);
     call->outcome = outcome;
     call->ended = sp_sim_now(mesh->sim);
     mesh->outcomes[outcome]++;
@@ -587,6 +592,7 @@ int mesh_main(int argc, char **argv, const char *name, uint32_t count, void (*on
     for (uint64_t seed = first; seed < first + seeds; seed++) {
         uint64_t blocks = sp_mem_live_blocks();
         struct mesh *mesh = mesh_new(seed);
+        mesh->traced = trace != NULL;
         if (trace)
             sp_sim_set_trace(mesh->sim, say_line, NULL);
         one(mesh);

@@ -72,6 +72,7 @@ struct mesh {
     struct sp_vec calls;     /* of struct mesh_call * */
     struct sp_idmap by_token;
     uint32_t outcomes[MESH_OUTCOMES];
+    bool traced;
 };
 
 struct mesh *mesh_new(uint64_t seed);
