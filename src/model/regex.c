@@ -16,7 +16,7 @@
  * state that a thread owns would have to travel through every caller, and a pool would be a cache line that
  * all workers write to. So it is made anew for each match, in a block on the stack: PCRE2 takes its memory
  * from an allocator that we give, and ours hands that block out. That is two calls which fill in a few
- * fields, 20 ns of the 45 that `model/regex_match` of bench_micro shows.
+ * fields, 20 ns of the 45 that `route/regex_match` of bench_micro shows.
  *
  * The machine code has 32 KB of stack for what it may have to come back to: about 1,300 turns of a group
  * like (a|b)*. More is the limit, too; the interpreter could go on, but took 0.5 ms until it gave up, a

@@ -18,8 +18,12 @@
  * What is learnt at run time (health, breakers, pools) is not here; it is kept by name in proxy/ and meets
  * the next snapshot there. Where resources come from, bootstrap or xDS, this file does not know.
  *
- * Tried and left: a persistent tree, so that a snapshot would share even the index. Copying the index of
- * 10,000 names costs well below a millisecond, on the control thread, and a look-up stays one probe. */
+ * Each copy of an index has another seed. With the same one, walking the old table in the order of its hashes
+ * fills the front of the smaller new one first, and each entry walks over those before it: 6.2 ms for 10,000
+ * names where now it is 3.9, most of it page faults and the references.
+ *
+ * Left aside: a persistent tree, so that a snapshot would share even the index. The copy is made on the
+ * control thread, once for a burst of changes, and a look-up in a worker stays one probe. */
 #include "model/snapshot.h"
 
 #include "base/mem.h"
@@ -81,7 +85,7 @@ struct sp_snapshot *sp_snapshot_new(const struct sp_snapshot *from)
         return NULL;
     snapshot->refs = 1;
     for (unsigned kind = 0; kind < SP_RESOURCE_KINDS; kind++)
-        sp_map_init(&snapshot->by_name[kind], 0); /* the names are configuration, not a peer's */
+        sp_map_init(&snapshot->by_name[kind], from ? from->by_name[kind].seed + 1 : 0); /* see the essay */
     for (unsigned kind = 0; from && kind < SP_RESOURCE_KINDS; kind++) {
         size_t at = 0;
         void *resource;
