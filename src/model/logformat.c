@@ -221,7 +221,8 @@ static sp_err read_header(struct reading *r, sp_str name, enum sp_log_header *re
                         SP_STR(""), "");
     return complain(
         r, SP_E_UNSUPPORTED, "the header \"", name,
-        "\" is not kept for logs; these are: :method, :path, :authority, user-agent, x-request-id, x-forwarded-for");
+        "\" is not kept for logs; these are: :method, :path, :authority, user-agent, x-request-id, "
+        "x-forwarded-for");
 }
 
 static sp_err read_req(struct reading *r, sp_str args, struct sp_log_part *part)

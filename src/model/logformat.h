@@ -15,7 +15,7 @@ struct sp_arena;
 
 enum sp_log_op {
     SP_LOG_OP_LITERAL,
-    SP_LOG_OP_START_TIME, /* (strftime's %Y %m %d %H %M %S %F %T %s %z, and %f %3f %6f %9f); without: ISO, with ms */
+    SP_LOG_OP_START_TIME, /* of %Y %m %d %H %M %S %F %T %s %z %f %3f %6f %9f; ISO, ms */
     SP_LOG_OP_REQ,        /* a request's header; `header` says which */
     SP_LOG_OP_RESP,
     SP_LOG_OP_RESPONSE_CODE,

@@ -41,10 +41,10 @@ static void take_condition(struct sp_xds_build *b, const struct sp_pb_route_retr
     }
     for (size_t i = 0; i < SP_COUNTOF(known); i++)
         if (sp_str_eq(word, sp_str_c(known[i]))) {
-            SP_XDS_REFUSE(
-                b, m, SP_FIELD_ROUTE_RETRY_POLICY_RETRY_ON,
-                "%.*s is not supported: calls are only repeated while no byte of them has left; write connect-failure",
-                SP_STR_ARG(word));
+            SP_XDS_REFUSE(b, m, SP_FIELD_ROUTE_RETRY_POLICY_RETRY_ON,
+                          "%.*s is not supported: calls are only repeated while no byte of them has left; "
+                          "write connect-failure",
+                          SP_STR_ARG(word));
             return;
         }
     const char *near = sp_form_did_you_mean(word, known, SP_COUNTOF(known));
@@ -83,11 +83,6 @@ void sp_xds_retry(struct sp_xds_build *b, const struct sp_pb_route_retry_policy 
     ret_retry->per_try_ns = sp_xds_ns(b, m, SP_FIELD_ROUTE_RETRY_POLICY_PER_TRY_TIMEOUT, m->per_try_timeout,
                                       0);
     take_back_off(b, m->retry_back_off, ret_retry);
-    sp_xds_unset(b, m, SP_FIELD_ROUTE_RETRY_POLICY_PER_TRY_IDLE_TIMEOUT, "write per_try_timeout");
-    sp_xds_unset(b, m, SP_FIELD_ROUTE_RETRY_POLICY_HOST_SELECTION_RETRY_MAX_ATTEMPTS,
-                 "a retry avoids the endpoints that were tried by itself");
-    sp_xds_unset(b, m, SP_FIELD_ROUTE_RETRY_POLICY_RETRIABLE_STATUS_CODES,
-                 "calls are only repeated while no byte of them has left");
 }
 
 /* ---- where the call goes ---- */
@@ -103,8 +98,6 @@ static void take_weighted(struct sp_xds_build *b, const struct sp_pb_route_weigh
         SP_XDS_WRONG(b, m, SP_FIELD_ROUTE_WEIGHTED_CLUSTER_CLUSTER_WEIGHT_WEIGHT,
                      "is missing; 0 means no call");
     sp_xds_use(b, m->name, m, SP_FIELD_ROUTE_WEIGHTED_CLUSTER_CLUSTER_WEIGHT_NAME);
-    sp_xds_unset(b, m, SP_FIELD_ROUTE_WEIGHTED_CLUSTER_CLUSTER_WEIGHT_HOST_REWRITE_LITERAL,
-                 "write it in the route");
     struct sp_xds_edit_lists request = {
         m,
         m->request_headers_to_add,
@@ -177,9 +170,6 @@ static void take_hash(struct sp_xds_build *b, const struct sp_pb_route_route_act
     case SP_FIELD_ROUTE_ROUTE_ACTION_HASH_POLICY_HEADER:
         hash->kind = SP_HASH_HEADER;
         hash->name = m->header ? sp_xds_str(b, m->header->header_name) : SP_STR("");
-        if (m->header)
-            sp_xds_unset(b, m->header, SP_FIELD_ROUTE_ROUTE_ACTION_HASH_POLICY_HEADER_REGEX_REWRITE,
-                         "the whole value is hashed");
         break;
     case SP_FIELD_ROUTE_ROUTE_ACTION_HASH_POLICY_COOKIE:
         hash->kind = SP_HASH_COOKIE;
@@ -240,11 +230,6 @@ static void take_rewrites(struct sp_xds_build *b, const struct sp_pb_route_route
                      m->prefix_rewrite.len ? (uint32_t)SP_FIELD_ROUTE_ROUTE_ACTION_PREFIX_REWRITE
                                            : m->host_rewrite_specifier_case,
                      "has no meaning in RPC: service and method also stand in the body");
-    sp_xds_unset(b, m, SP_FIELD_ROUTE_ROUTE_ACTION_HOST_REWRITE_HEADER,
-                 "write host_rewrite_literal or auto_host_rewrite");
-    sp_xds_unset(b, m, SP_FIELD_ROUTE_ROUTE_ACTION_REGEX_REWRITE, "write prefix_rewrite");
-    sp_xds_unset(b, m, SP_FIELD_ROUTE_ROUTE_ACTION_APPEND_X_FORWARDED_HOST,
-                 "the host that was called is not told");
 }
 
 void sp_xds_route_action(struct sp_xds_build *b, const struct sp_pb_route_route_action *m,
@@ -261,12 +246,10 @@ void sp_xds_route_action(struct sp_xds_build *b, const struct sp_pb_route_route_
     route->timeout_ns = sp_xds_ns(b, m, SP_FIELD_ROUTE_ROUTE_ACTION_TIMEOUT, m->timeout,
                                   TIMEOUT_S * SP_XDS_NS_PER_S);
     route->idle_timeout_ns = sp_xds_ns(b, m, SP_FIELD_ROUTE_ROUTE_ACTION_IDLE_TIMEOUT, m->idle_timeout, 0);
+    if (m->idle_timeout && !route->idle_timeout_ns)
+        route->idle_timeout_ns = SP_XDS_NEVER_NS; /* 0 in the model means: as the chain has it */
     if (m->retry_policy)
         sp_xds_retry(b, m->retry_policy, &route->retry);
-    sp_xds_unset(b, m, SP_FIELD_ROUTE_ROUTE_ACTION_PRIORITY, "there is one priority, DEFAULT");
-    sp_xds_unset(b, m, SP_FIELD_ROUTE_ROUTE_ACTION_CLUSTER_NOT_FOUND_RESPONSE_CODE,
-                 "the answer is 503, with its reason");
-    sp_xds_unset(b, m, SP_FIELD_ROUTE_ROUTE_ACTION_MAX_STREAM_DURATION, "write timeout");
 }
 
 /* ---- redirect and direct response ---- */
@@ -293,7 +276,6 @@ void sp_xds_redirect(struct sp_xds_build *b, const struct sp_pb_route_redirect_a
                      (int)m->response_code);
     if (m->port_redirect > UINT16_MAX)
         SP_XDS_WRONG(b, m, SP_FIELD_ROUTE_REDIRECT_ACTION_PORT_REDIRECT, "must be at most 65535");
-    sp_xds_unset(b, m, SP_FIELD_ROUTE_REDIRECT_ACTION_REGEX_REWRITE, "write path_redirect or prefix_rewrite");
     if (b->rpc)
         SP_XDS_WRONG(b, m, 0, "an RPC call cannot be redirected; write route: {cluster: ...}");
 }

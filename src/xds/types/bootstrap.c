@@ -1,6 +1,6 @@
 /* bootstrap: the file that a proxy starts from becomes settings and the first snapshot.
  *
- *      settings ──► clusters ──► listeners with their routes ──► what only the whole can tell ──► snapshot
+ *      settings ──► clusters ──► listeners, routes ──► what only the whole can tell ──► snapshot
  *
  * Everything is read before anything is judged, so that one run of `--mode validate` names all that is
  * wrong: a cluster that could not be read still has a name, and a route to it is no second error.

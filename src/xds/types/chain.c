@@ -72,10 +72,6 @@ static void take_chain_match(struct sp_xds_build *b, const struct sp_pb_listener
     else if (m->transport_protocol.len && !chain->match_raw)
         SP_XDS_REFUSE(b, m, SP_FIELD_LISTENER_FILTER_CHAIN_MATCH_TRANSPORT_PROTOCOL,
                       "is not detected; raw_buffer is");
-    sp_xds_unset(b, m, SP_FIELD_LISTENER_FILTER_CHAIN_MATCH_SOURCE_PORTS, "match source_prefix_ranges");
-    sp_xds_unset(b, m, SP_FIELD_LISTENER_FILTER_CHAIN_MATCH_SOURCE_TYPE, "match source_prefix_ranges");
-    sp_xds_unset(b, m, SP_FIELD_LISTENER_FILTER_CHAIN_MATCH_DIRECT_SOURCE_PREFIX_RANGES,
-                 "match source_prefix_ranges");
 }
 
 /* ---- HTTP filters ---- */
@@ -133,13 +129,8 @@ static void take_http_options(struct sp_xds_build *b, const struct sp_pb_core_ht
     if (chain->max_headers > SP_HEADERS_MAX)
         SP_XDS_WRONG(b, m, SP_FIELD_CORE_HTTP_PROTOCOL_OPTIONS_MAX_HEADERS_COUNT, "must be at most %d",
                      SP_HEADERS_MAX);
-    sp_xds_unset(b, m, SP_FIELD_CORE_HTTP_PROTOCOL_OPTIONS_MAX_STREAM_DURATION,
-                 "write timeout in the routes");
-    sp_xds_unset(b, m, SP_FIELD_CORE_HTTP_PROTOCOL_OPTIONS_HEADERS_WITH_UNDERSCORES_ACTION,
-                 "they are let through");
     sp_xds_unset(b, m, SP_FIELD_CORE_HTTP_PROTOCOL_OPTIONS_MAX_REQUESTS_PER_CONNECTION,
                  "callers keep their connections");
-    sp_xds_unset(b, m, SP_FIELD_CORE_HTTP_PROTOCOL_OPTIONS_MAX_RESPONSE_HEADERS_KB, "it concerns clusters");
 }
 
 static void take_upgrades(struct sp_xds_build *b, const struct sp_pb_hcm_http_connection_manager *m,
@@ -175,46 +166,13 @@ static void take_server_header(struct sp_xds_build *b, const struct sp_pb_hcm_ht
     }
 }
 
-static void refuse_http1_options(struct sp_xds_build *b, const struct sp_pb_core_http1_protocol_options *m)
+static void check_http1_options(struct sp_xds_build *b, const struct sp_pb_core_http1_protocol_options *m)
 {
     if (!m)
         return;
     if (!sp_xds_bool(m->allow_absolute_url, true))
         SP_XDS_REFUSE(b, m, SP_FIELD_CORE_HTTP1_PROTOCOL_OPTIONS_ALLOW_ABSOLUTE_URL,
                       "is always true: RFC 9112 3.2.2 wants servers to take absolute URLs");
-    sp_xds_unset(b, m, SP_FIELD_CORE_HTTP1_PROTOCOL_OPTIONS_DEFAULT_HOST_FOR_HTTP_10,
-                 "routes with the domain * take calls without a host");
-}
-
-static void refuse_rest(struct sp_xds_build *b, const struct sp_pb_hcm_http_connection_manager *m)
-{
-    static const struct {
-        uint32_t field;
-        const char *why;
-    } list[] = {
-        { SP_FIELD_HCM_HTTP_CONNECTION_MANAGER_DRAIN_TIMEOUT,
-          "drain_time of sampan.proxy.v1.Settings takes its place" },
-        { SP_FIELD_HCM_HTTP_CONNECTION_MANAGER_PROXY_100_CONTINUE,
-          "100 Continue comes from whom it was asked of, always" },
-        { SP_FIELD_HCM_HTTP_CONNECTION_MANAGER_SKIP_XFF_APPEND, "write use_remote_address: false" },
-        { SP_FIELD_HCM_HTTP_CONNECTION_MANAGER_VIA, "no Via is written" },
-        { SP_FIELD_HCM_HTTP_CONNECTION_MANAGER_DELAYED_CLOSE_TIMEOUT,
-          "a closing connection lingers as long as it must" },
-        { SP_FIELD_HCM_HTTP_CONNECTION_MANAGER_ALWAYS_SET_REQUEST_ID_IN_RESPONSE,
-          "the id is in the access log" },
-        { SP_FIELD_HCM_HTTP_CONNECTION_MANAGER_STRIP_MATCHING_HOST_PORT,
-          "write ignore_port_in_host_matching in the route table" },
-        { SP_FIELD_HCM_HTTP_CONNECTION_MANAGER_STRIP_ANY_HOST_PORT,
-          "write ignore_port_in_host_matching in the route table" },
-        { SP_FIELD_HCM_HTTP_CONNECTION_MANAGER_APPEND_X_FORWARDED_PORT, "the port is not told" },
-    };
-    for (size_t i = 0; i < SP_COUNTOF(list); i++)
-        sp_xds_unset(b, m, list[i].field, list[i].why);
-    if (m->path_with_escaped_slashes_action >
-        SP_PB_HCM_HTTP_CONNECTION_MANAGER_PATH_WITH_ESCAPED_SLASHES_ACTION_KEEP_UNCHANGED)
-        SP_XDS_REFUSE(b, m, SP_FIELD_HCM_HTTP_CONNECTION_MANAGER_PATH_WITH_ESCAPED_SLASHES_ACTION,
-                      "is not supported; KEEP_UNCHANGED is");
-    refuse_http1_options(b, m->http_protocol_options);
 }
 
 static void take_hcm_times(struct sp_xds_build *b, const struct sp_pb_hcm_http_connection_manager *m,
@@ -257,7 +215,7 @@ static void take_hcm(struct sp_xds_build *b, const struct sp_pb_hcm_http_connect
     take_hcm_times(b, m, chain);
     take_server_header(b, m, chain);
     take_upgrades(b, m, chain);
-    refuse_rest(b, m);
+    check_http1_options(b, m->http_protocol_options);
     check_filters(b, m, SP_FIELD_HCM_HTTP_CONNECTION_MANAGER_HTTP_FILTERS, m->http_filters,
                   m->http_filters_len);
     b->rpc = false;
@@ -338,10 +296,6 @@ static void take_tcp(struct sp_xds_build *b, const struct sp_pb_tcpproxy_tcp_pro
     sp_xds_use(b, m->cluster, m, SP_FIELD_TCPPROXY_TCP_PROXY_CLUSTER);
     if (m->weighted_clusters)
         take_tcp_clusters(b, m->weighted_clusters, chain);
-    sp_xds_unset(b, m, SP_FIELD_TCPPROXY_TCP_PROXY_DOWNSTREAM_IDLE_TIMEOUT,
-                 "write idle_timeout, which counts both directions");
-    sp_xds_unset(b, m, SP_FIELD_TCPPROXY_TCP_PROXY_UPSTREAM_IDLE_TIMEOUT,
-                 "write idle_timeout, which counts both directions");
     chain->logs = sp_xds_logs(b, m->access_log, m->access_log_len, &chain->log_count);
 }
 
@@ -363,7 +317,8 @@ static void take_filter(struct sp_xds_build *b, const struct sp_pb_listener_filt
     else
         SP_XDS_REFUSE(
             b, m, SP_FIELD_LISTENER_FILTER_TYPED_CONFIG,
-            "%s is no network filter that is supported; HttpConnectionManager, RpcConnectionManager and TcpProxy are",
+            "%s is no network filter that is supported; HttpConnectionManager, RpcConnectionManager and "
+            "TcpProxy are",
             ((const struct sp_form_head *)config)->type->name);
 }
 

@@ -12,8 +12,8 @@
  * there are three sources, the best first:
  *
  *      filter_metadata: { istio: { services: [{ host, name, namespace }] } }
- *      outbound|9080|v1|reviews.default.svc.cluster.local    service = the host, name = reviews, namespace = default
- *      anything else                                         service = name = the cluster's name */
+ *      outbound|9080|v1|reviews.default.svc.cluster.local    the host, reviews, default
+ *      anything else                                         the cluster's name, twice */
 #include "xds/types/types_impl.h"
 
 enum {
@@ -26,9 +26,6 @@ enum {
     CHOICES_MAX = 64
 };
 enum { RING_MIN = 1024, RING_MAX = 8 << 20 };
-
-/* An interval that nobody will see the end of: a hundred years. */
-#define NEVER_NS (UINT64_C(100) * 365 * 86400 * SP_XDS_NS_PER_S)
 
 /* ---- kind and balance ---- */
 
@@ -94,8 +91,6 @@ static void take_original_dst(struct sp_xds_build *b,
     else if (m->http_header_name.len)
         SP_XDS_WRONG(b, m, SP_FIELD_CLUSTER_CLUSTER_ORIGINAL_DST_LB_CONFIG_HTTP_HEADER_NAME,
                      "has no effect without use_http_header: true");
-    sp_xds_unset(b, m, SP_FIELD_CLUSTER_CLUSTER_ORIGINAL_DST_LB_CONFIG_UPSTREAM_PORT_OVERRIDE,
-                 "the port that was dialled is called");
 }
 
 static void take_balance(struct sp_xds_build *b, const struct sp_pb_cluster_cluster *m,
@@ -140,11 +135,6 @@ static void take_limits(struct sp_xds_build *b, const struct sp_pb_cluster_circu
     *limits = (struct sp_cluster_limits){ LIMIT, LIMIT, LIMIT, RETRIES };
     for (uint32_t i = 0; m && i < m->thresholds_len; i++) {
         const struct sp_pb_cluster_circuit_breakers_thresholds *t = m->thresholds[i];
-        sp_xds_unset(b, t, SP_FIELD_CLUSTER_CIRCUIT_BREAKERS_THRESHOLDS_PRIORITY,
-                     "there is one priority, DEFAULT");
-        sp_xds_unset(b, t, SP_FIELD_CLUSTER_CIRCUIT_BREAKERS_THRESHOLDS_RETRY_BUDGET, "write max_retries");
-        sp_xds_unset(b, t, SP_FIELD_CLUSTER_CIRCUIT_BREAKERS_THRESHOLDS_TRACK_REMAINING,
-                     "what is in use is always shown");
         limits->connections = sp_xds_u32(t->max_connections, LIMIT);
         limits->pending = sp_xds_u32(t->max_pending_requests, LIMIT);
         limits->requests = sp_xds_u32(t->max_requests, LIMIT);
@@ -168,12 +158,6 @@ static void take_http_options(struct sp_xds_build *b, const struct sp_pb_core_ht
                                                    spec->max_requests_per_connection);
     sp_xds_unset(b, m, SP_FIELD_CORE_HTTP_PROTOCOL_OPTIONS_MAX_HEADERS_COUNT,
                  "an answer may have 128 headers");
-    sp_xds_unset(b, m, SP_FIELD_CORE_HTTP_PROTOCOL_OPTIONS_MAX_STREAM_DURATION,
-                 "write timeout in the routes");
-    sp_xds_unset(b, m, SP_FIELD_CORE_HTTP_PROTOCOL_OPTIONS_HEADERS_WITH_UNDERSCORES_ACTION,
-                 "they are let through");
-    sp_xds_unset(b, m, SP_FIELD_CORE_HTTP_PROTOCOL_OPTIONS_MAX_RESPONSE_HEADERS_KB,
-                 "the head of an answer may have 60 KiB");
 }
 
 static void take_dns(struct sp_xds_build *b, const struct sp_pb_cluster_cluster *m,
@@ -202,7 +186,7 @@ static void take_rpc(struct sp_xds_build *b, const struct sp_pb_rpc_rpc_protocol
     spec->heartbeat_ns = sp_xds_ns(b, m, SP_FIELD_RPC_RPC_PROTOCOL_OPTIONS_HEARTBEAT_INTERVAL,
                                    m->heartbeat_interval, 0);
     if (m->heartbeat_interval && spec->heartbeat_ns == 0)
-        spec->heartbeat_ns = NEVER_NS;
+        spec->heartbeat_ns = SP_XDS_NEVER_NS;
 }
 
 static void take_http(struct sp_xds_build *b, const struct sp_pb_upstreamhttp_http_protocol_options *m,
@@ -279,7 +263,6 @@ static void take_bind(struct sp_xds_build *b, const struct sp_pb_core_bind_confi
         return;
     if (m->source_address)
         (void)sp_xds_socket_addr(b, m->source_address, &spec->bind, NULL); /* said, and left empty */
-    sp_xds_unset(b, m, SP_FIELD_CORE_BIND_CONFIG_FREEBIND, "an address must be there when it is bound");
 }
 
 /* ---- whose service it is ---- */
@@ -322,20 +305,11 @@ static void take_service(struct sp_xds_build *b, const struct sp_pb_cluster_clus
 
 /* ---- the cluster ---- */
 
-static void refuse_rest(struct sp_xds_build *b, const struct sp_pb_cluster_cluster *m)
+static void check_panic(struct sp_xds_build *b, const struct sp_pb_cluster_cluster_common_lb_config *common)
 {
-    const struct sp_pb_cluster_cluster_common_lb_config *common = m->common_lb_config;
     if (common && common->healthy_panic_threshold && common->healthy_panic_threshold->value != 0)
         SP_XDS_REFUSE(b, common, SP_FIELD_CLUSTER_CLUSTER_COMMON_LB_CONFIG_HEALTHY_PANIC_THRESHOLD,
                       "is not supported: who is unhealthy gets no call; write {value: 0}");
-    sp_xds_unset(b, m, SP_FIELD_CLUSTER_CLUSTER_CLEANUP_INTERVAL,
-                 "endpoints of a destination go when they are idle");
-    if (m->upstream_connection_options)
-        sp_xds_unset(b, m->upstream_connection_options,
-                     SP_FIELD_CLUSTER_UPSTREAM_CONNECTION_OPTIONS_TCP_KEEPALIVE,
-                     "idle_timeout and heartbeats find dead endpoints");
-    sp_xds_unset(b, m, SP_FIELD_CLUSTER_CLUSTER_HTTP_PROTOCOL_OPTIONS,
-                 "write typed_extension_protocol_options with HttpProtocolOptions");
 }
 
 static void take_endpoints(struct sp_xds_build *b, const struct sp_pb_cluster_cluster *m,
@@ -374,7 +348,7 @@ static void take_cluster(struct sp_xds_build *b, const struct sp_pb_cluster_clus
     take_bind(b, m->upstream_bind_config, spec);
     take_service(b, m, spec);
     take_endpoints(b, m, spec);
-    refuse_rest(b, m);
+    check_panic(b, m->common_lb_config);
 }
 
 sp_err sp_xds_cluster(const struct sp_xds_reading *in, const struct sp_pb_cluster_cluster *msg,

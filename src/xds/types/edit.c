@@ -36,7 +36,8 @@ static bool may_edit(struct sp_xds_build *b, const void *msg, uint32_t field, ui
     if (name.len && name.ptr[0] == ':')
         SP_XDS_WRONG_ITEM(
             b, msg, field, item,
-            "%.*s is not a header that can be edited; host_rewrite_literal and prefix_rewrite change a request",
+            "%.*s is not a header that can be edited; host_rewrite_literal and prefix_rewrite change "
+            "a request",
             SP_STR_ARG(name));
     else if (is_named(name, "host"))
         SP_XDS_WRONG_ITEM(b, msg, field, item,

@@ -53,8 +53,6 @@ static void take_address(struct sp_xds_build *b, const struct sp_pb_endpoint_end
     const struct sp_pb_core_socket_address *s = m->address->socket_address;
     if (s && s->port_value == 0)
         SP_XDS_WRONG(b, s, SP_FIELD_CORE_SOCKET_ADDRESS_PORT_VALUE, "must not be 0: there is nobody to call");
-    if (s)
-        sp_xds_unset(b, s, SP_FIELD_CORE_SOCKET_ADDRESS_IPV4_COMPAT, "it concerns listeners");
     ep->hostname = m->hostname.len ? sp_xds_str(b, m->hostname) : ep->host;
 }
 

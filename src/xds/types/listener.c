@@ -1,6 +1,6 @@
 /* listener: a Listener: its address, what looks at a connection before a chain is chosen, and the chains.
  *
- *      address ──► listener filters (PROXY header, original destination) ──► the chain that fits best ──► its filter
+ *      address ──► listener filters (PROXY, original destination) ──► chain that fits best ──► its filter
  *
  * Protocols are detected wherever a chain depends on them; the listener filter http_inspector, which asks
  * Envoy to do so, is accepted and changes nothing. What is waited for is the first byte. A server that
@@ -23,10 +23,6 @@ static void take_proxy_protocol(struct sp_xds_build *b, const struct sp_pb_proxy
 {
     spec->proxy_protocol = true;
     spec->proxy_protocol_optional = m->allow_requests_without_proxy_protocol;
-    sp_xds_unset(b, m, SP_FIELD_PROXYPROTOCOL_PROXY_PROTOCOL_DISALLOWED_VERSIONS,
-                 "versions 1 and 2 are both read");
-    sp_xds_unset(b, m, SP_FIELD_PROXYPROTOCOL_PROXY_PROTOCOL_STAT_PREFIX,
-                 "the listener's figures have its name");
 }
 
 static void take_listener_filter(struct sp_xds_build *b, const struct sp_pb_listener_listener_filter *m,
@@ -76,10 +72,10 @@ static void check_twins(struct sp_xds_build *b, const struct sp_pb_listener_list
     for (uint32_t i = 0; i < m->filter_chains_len; i++)
         for (uint32_t k = 0; k < i; k++) {
             if (is_same_match(&chains[i], &chains[k])) {
-                SP_XDS_WRONG(
-                    b, m->filter_chains[i], SP_FIELD_LISTENER_FILTER_CHAIN_FILTER_CHAIN_MATCH,
-                    "takes the same connections as filter_chains[%u]; for the rest there is default_filter_chain",
-                    (unsigned)k);
+                SP_XDS_WRONG(b, m->filter_chains[i], SP_FIELD_LISTENER_FILTER_CHAIN_FILTER_CHAIN_MATCH,
+                             "takes the same connections as filter_chains[%u]; for the rest there is "
+                             "default_filter_chain",
+                             (unsigned)k);
                 break;
             }
             if (chains[i].name.len && sp_str_eq(chains[i].name, chains[k].name)) {
@@ -129,9 +125,6 @@ static void take_address(struct sp_xds_build *b, const struct sp_pb_listener_lis
         return;
     if (m->address->pipe)
         spec->unix_mode = m->address->pipe->mode;
-    if (m->address->socket_address)
-        sp_xds_unset(b, m->address->socket_address, SP_FIELD_CORE_SOCKET_ADDRESS_IPV4_COMPAT,
-                     "write one listener for each family");
 }
 
 static void take_direction(struct sp_xds_build *b, const struct sp_pb_listener_listener *m,
@@ -146,21 +139,6 @@ static void take_direction(struct sp_xds_build *b, const struct sp_pb_listener_l
                      (int)m->traffic_direction);
         break;
     }
-}
-
-static void refuse_rest(struct sp_xds_build *b, const struct sp_pb_listener_listener *m)
-{
-    sp_xds_unset(b, m, SP_FIELD_LISTENER_LISTENER_FREEBIND, "an address must be there when it is bound");
-    sp_xds_unset(b, m, SP_FIELD_LISTENER_LISTENER_ACCESS_LOG, "write it into the chain's filter");
-    sp_xds_unset(b, m, SP_FIELD_LISTENER_LISTENER_STAT_PREFIX, "the listener's figures have its name");
-    sp_xds_unset(b, m, SP_FIELD_LISTENER_LISTENER_IGNORE_GLOBAL_CONN_LIMIT,
-                 "the process's cap holds for all");
-    sp_xds_unset(b, m, SP_FIELD_LISTENER_LISTENER_MAX_CONNECTIONS_TO_ACCEPT_PER_SOCKET_EVENT,
-                 "the loop shares its turns itself");
-    sp_xds_unset(b, m, SP_FIELD_LISTENER_LISTENER_TCP_KEEPALIVE, "idle_timeout finds dead callers");
-    if (m->enable_reuse_port && !m->enable_reuse_port->value)
-        SP_XDS_REFUSE(b, m, SP_FIELD_LISTENER_LISTENER_ENABLE_REUSE_PORT,
-                      "is always true: each worker has a listening socket");
 }
 
 static void take_listener(struct sp_xds_build *b, const struct sp_pb_listener_listener *m,
@@ -185,7 +163,9 @@ static void take_listener(struct sp_xds_build *b, const struct sp_pb_listener_li
         SP_XDS_WRONG(b, m, SP_FIELD_LISTENER_LISTENER_LISTENER_FILTERS_TIMEOUT,
                      "must be more than 0: a caller that waits for the server to speak would wait for ever");
     take_chains(b, m, spec);
-    refuse_rest(b, m);
+    if (!sp_xds_bool(m->enable_reuse_port, true))
+        SP_XDS_REFUSE(b, m, SP_FIELD_LISTENER_LISTENER_ENABLE_REUSE_PORT,
+                      "is always true: each worker has a listening socket");
 }
 
 /* What has no name is called by its address. */

@@ -113,9 +113,6 @@ static void take_format(struct sp_xds_build *b, const struct sp_pb_core_substitu
         break;
     default: break; /* said by the schema */
     }
-    sp_xds_unset(b, m, SP_FIELD_CORE_SUBSTITUTION_FORMAT_STRING_OMIT_EMPTY_VALUES,
-                 "what is empty is shown as -");
-    sp_xds_unset(b, m, SP_FIELD_CORE_SUBSTITUTION_FORMAT_STRING_CONTENT_TYPE, "a line in a file has none");
 }
 
 static void take_file(struct sp_xds_build *b, const struct sp_pb_filelog_file_access_log *m,

@@ -206,10 +206,6 @@ static void take_vhost(struct sp_xds_build *b, struct names *names, struct sp_pb
 
     if (m->retry_policy)
         sp_xds_retry(b, m->retry_policy, &vhost->retry);
-    sp_xds_unset(b, m, SP_FIELD_ROUTE_VIRTUAL_HOST_INCLUDE_REQUEST_ATTEMPT_COUNT,
-                 "attempts are in the access log");
-    sp_xds_unset(b, m, SP_FIELD_ROUTE_VIRTUAL_HOST_INCLUDE_ATTEMPT_COUNT_IN_RESPONSE,
-                 "attempts are in the access log");
     struct sp_xds_edit_lists request = { m,
                                          m->request_headers_to_add,
                                          m->request_headers_to_remove,
@@ -275,10 +271,6 @@ const struct sp_route_table *sp_xds_route_table(struct sp_xds_build *b,
     take_vhosts(b, m, table);
     b->may_miss = false;
 
-    sp_xds_unset(b, m, SP_FIELD_ROUTE_ROUTE_CONFIGURATION_INTERNAL_ONLY_HEADERS,
-                 "name them in request_headers_to_remove");
-    sp_xds_unset(b, m, SP_FIELD_ROUTE_ROUTE_CONFIGURATION_MOST_SPECIFIC_HEADER_MUTATIONS_WINS,
-                 "edits are made innermost first, as without it");
     struct sp_xds_edit_lists request = { m,
                                          m->request_headers_to_add,
                                          m->request_headers_to_remove,

@@ -4,7 +4,8 @@
  * Whom metrics name as this side of a call is told there under `workload`; what is not said there is looked
  * up in node.metadata under Istio's keys, which injected sidecars bear already:
  *
- *      WORKLOAD_NAME, NAMESPACE, CLUSTER_ID, LABELS { app, version, service.istio.io/canonical-name, ...-revision }
+ *      WORKLOAD_NAME, NAMESPACE, CLUSTER_ID, LABELS { app, version,
+ *      service.istio.io/canonical-name, service.istio.io/canonical-revision }
  *
  * The light SDK is told one address for all calls: that of the listener which the bootstrap names, or the
  * one that the SDKs dial by themselves, 127.0.0.1:12220. A listener has to be there, or every call would be
@@ -48,8 +49,6 @@ static void take_admin(struct sp_xds_build *b, const struct sp_pb_bootstrap_admi
 {
     if (!m)
         return;
-    sp_xds_unset(b, m, SP_FIELD_BOOTSTRAP_ADMIN_ACCESS_LOG_PATH, "calls to admin are not logged");
-    sp_xds_unset(b, m, SP_FIELD_BOOTSTRAP_ADMIN_ACCESS_LOG, "calls to admin are not logged");
     if (!m->address)
         return;
     if (m->address->pipe)
@@ -147,8 +146,6 @@ static void take_own(struct sp_xds_build *b, const struct sp_pb_proxy_settings *
     if (m->caps) {
         settings->max_connections = m->caps->max_connections;
         settings->max_memory_bytes = m->caps->memory_bytes;
-        sp_xds_unset(b, m->caps, SP_FIELD_PROXY_CAPS_MAX_DESCRIPTORS,
-                     "the system's limit counts (ulimit -n)");
     }
     take_sdk(b, m->light_sdk, bootstrap->static_resources, &settings->lightsdk);
     take_labels(b, bootstrap->node, m->workload, &settings->labels);
@@ -192,8 +189,6 @@ sp_err sp_xds_settings(struct sp_form_doc *doc, const struct sp_pb_bootstrap_boo
     }
     take_admin(&b, msg->admin, &settings);
     take_extensions(&b, msg, &settings);
-    sp_xds_unset(&b, msg, SP_FIELD_BOOTSTRAP_BOOTSTRAP_STATS_FLUSH_INTERVAL,
-                 "figures are read when somebody asks");
     if (b.no_memory)
         return SP_E_NOMEM;
     if (sp_xds_error_count(doc) > b.errors_before)

@@ -14,6 +14,8 @@ struct sp_regex;
 
 #define SP_XDS_NS_PER_S UINT64_C(1000000000)
 #define SP_XDS_NS_PER_MS UINT64_C(1000000)
+/* A time whose end nobody will see, where the model has another meaning for 0: a hundred years. */
+#define SP_XDS_NEVER_NS (UINT64_C(100) * 365 * 86400 * SP_XDS_NS_PER_S)
 
 /* What lies outside the resource's arena and goes with it. */
 struct sp_xds_hold {
@@ -72,7 +74,8 @@ bool sp_xds_addr(struct sp_xds_build *b, const void *msg, uint32_t field, const 
                  sp_addr *ret_addr, sp_str *ret_host);
 bool sp_xds_socket_addr(struct sp_xds_build *b, const struct sp_pb_core_socket_address *s, sp_addr *ret_addr,
                         sp_str *ret_host);
-/* A field that has no effect here; refused when it is set. */
+/* A field that has no effect in this place, though it has in others; refused when it is set. What has none
+ * anywhere is refused by the schema. */
 void sp_xds_unset(struct sp_xds_build *b, const void *msg, uint32_t field, const char *why);
 /* The string under `key`, or empty. NULL is an empty struct. */
 sp_str sp_xds_struct_str(const struct sp_pb_google_struct *s, const char *key);
