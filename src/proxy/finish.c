@@ -60,15 +60,14 @@ static bool hold_error(struct sp_stream *s, enum sp_why why)
 }
 
 /* Leave the callee's line; what it still sends for this call is dropped. */
-static struct sp_line *leave_callee(struct sp_stream *s, bool *ret_reusable)
+static struct sp_line *leave_callee(struct sp_stream *s, bool *ret_whole)
 {
     struct sp_line *line = s->callee;
-    *ret_reusable = false;
+    *ret_whole = false;
     if (!line)
         return NULL;
     bool half_sent = s->head_sent && !s->request_sent;
-    *ret_reusable = s->codec->multiplexed ? !half_sent
-                                          : s->answer_done && s->request_sent && !s->tunnel && !s->own_answer;
+    *ret_whole = s->codec->multiplexed ? !half_sent : s->answer_done && s->request_sent && !s->own_answer;
     sp_list_remove(&s->out_link);
     if (s->callee_id)
         sp_idmap_remove(&line->ids, s->callee_id);
@@ -80,21 +79,21 @@ static struct sp_line *leave_callee(struct sp_stream *s, bool *ret_reusable)
     return line;
 }
 
-static void release_callee(struct sp_line *line, bool reusable)
+static void release_callee(struct sp_line *line, bool whole)
 {
     if (!line)
         return;
     if (line->endpoint)
-        sp_line_release(line, reusable);
-    else if (!reusable) /* a backward request of which a part was sent */
+        sp_line_release(line, whole);
+    else if (!whole) /* a backward request of which a part was sent */
         sp_line_close(line, SP_WHY_CLIENT_GONE, true);
 }
 
 /* Wait behind the frame that is being sent; the call ends in sp_stream_go_on. */
 static bool answer_later(struct sp_stream *s, enum sp_why why)
 {
-    bool reusable;
-    struct sp_line *callee = leave_callee(s, &reusable);
+    bool whole;
+    struct sp_line *callee = leave_callee(s, &whole);
     sp_forward_drop_held(s);
     sp_list_remove(&s->behind_link);
     sp_pool_forget(s);
@@ -104,7 +103,7 @@ static bool answer_later(struct sp_stream *s, enum sp_why why)
         s->answer_started = s->answer_done = s->held_end = s->own_answer = true;
         sp_list_push(&s->caller->behind, &s->behind_link);
     }
-    release_callee(callee, reusable);
+    release_callee(callee, whole);
     return ok;
 }
 
@@ -297,8 +296,8 @@ void sp_stream_finish(struct sp_stream *s)
     sp_stream_move(s, SP_STREAM_DONE);
     sp_timer_stop(s->worker->loop, &s->timer);
     sp_list_remove(&s->behind_link);
-    bool reusable;
-    struct sp_line *caller = s->caller, *callee = leave_callee(s, &reusable);
+    bool whole;
+    struct sp_line *caller = s->caller, *callee = leave_callee(s, &whole);
     sp_list_remove(&s->in_link);
     sp_forward_drop_held(s);
     sp_report_call(s, caller);
@@ -316,7 +315,7 @@ void sp_stream_finish(struct sp_stream *s)
         sp_cell_sub(&chain->cells.rq_active, 1);
     if (chain && s->tunnel)
         sp_cell_sub(&chain->cells.cx_upgrades_active, 1);
-    release_callee(callee, reusable);
+    release_callee(callee, whole);
     if (caller && !caller->conn.closed)
         release_caller(caller, s);
     if (kept)

@@ -180,10 +180,8 @@ static bool is_reported(uint8_t id)
     case SP_HDR_B3_TRACE_ID:
     case SP_HDR_USER_AGENT:
     case SP_HDR_X_FORWARDED_FOR:
-    case SP_HDR_SOFA_APP:
-        return true;
-    default:
-        return false;
+    case SP_HDR_SOFA_APP: return true;
+    default: return false;
     }
 }
 
@@ -206,8 +204,9 @@ static void let_go_of_head(struct sp_stream *s)
             continue;
         sp_str value = sp_str_of(h.value, h.value_len);
         keep(s, &value);
-        head->headers[kept++] = (struct sp_header){ .name = "", .value = value.ptr, .id = h.id,
-                                                    .value_len = (uint32_t)value.len };
+        head->headers[kept++] = (struct sp_header){
+            .name = "", .value = value.ptr, .id = h.id, .value_len = (uint32_t)value.len
+        };
     }
     head->header_count = kept;
     keep(s, &head->service);

@@ -417,22 +417,23 @@ uint32_t sp_line_take_id(struct sp_line *line, struct sp_stream *stream)
     return line->next_id;
 }
 
-static void release_upstream(struct sp_line *line, bool reusable)
+/* `whole`: the call's messages have passed wholly. Then the line ends by FIN, for a server may take a reset for a
+ * fault of its own. */
+static void release_upstream(struct sp_line *line, bool whole)
 {
     uint32_t most = line->endpoint->cluster->spec->max_requests_per_connection;
     if (most && line->calls >= most && !line->last) {
         line->last = true;
         sp_cell_add(&line->endpoint->cluster->cells.cx_max_requests, 1);
     }
-    if (is_multiplexed(line)) {
+    bool reusable = whole;
+    if (is_multiplexed(line))
         line->exclusive = false;
-        reusable = true;
-    } else if (line->conn.in_len > 0 || !line->conn.codec->is_idle(&line->conn.codec_state)) {
-        reusable = false; /* bytes behind the answer: nothing that we asked for */
-    }
+    else if (line->tunnel || line->conn.in_len > 0 || !line->conn.codec->is_idle(&line->conn.codec_state))
+        reusable = false; /* or bytes behind the answer: nothing that we asked for */
     bool quiet = sp_list_is_empty(&line->calls_out) && sp_list_is_empty(&line->calls_in);
     if (!reusable || (line->last && quiet)) {
-        sp_line_close(line, SP_WHY_NONE, !reusable);
+        sp_line_close(line, SP_WHY_NONE, !whole);
         return;
     }
     if (!line->last)

@@ -30,7 +30,9 @@ struct sp_route_input {
     struct sp_rng *rng;
 };
 
-/* SP_WHY_NONE with *ret_choice, or NO_ROUTE, REGEX_LIMIT. The first route in order that matches. */
+/* SP_WHY_NONE with *ret_choice: the first route in order that matches; its cluster is empty when the header
+ * that should name it is absent. Else NO_ROUTE, REGEX_LIMIT, BAD_REQUEST (a path without canonical form),
+ * MEMORY. */
 enum sp_why sp_route_find(const struct sp_route_table *table, struct sp_route_input *in,
                           struct sp_route_choice *ret_choice);
 
