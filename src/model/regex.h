@@ -12,7 +12,8 @@ struct sp_arena;
 struct sp_regex;
 
 /* On failure `ret_why` points to words in `arena`. Free with sp_regex_free. */
-sp_err sp_regex_new(sp_str pattern, struct sp_arena *arena, struct sp_regex **ret_regex, const char **ret_why) SP_MUST_USE;
+sp_err sp_regex_new(sp_str pattern, struct sp_arena *arena, struct sp_regex **ret_regex,
+                    const char **ret_why) SP_MUST_USE;
 void sp_regex_free(struct sp_regex *regex);
 /* SP_E_LIMIT when the bounded work did not suffice. */
 sp_err sp_regex_match(const struct sp_regex *regex, sp_str text, bool *ret_hit) SP_MUST_USE;

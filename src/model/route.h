@@ -1,5 +1,5 @@
 /* route: the route table: domains -> virtual hosts -> routes in order -> where the call goes and on which
- * terms. Immutable; lives in its resource's arena; indices are built once (sp_routes_index). */
+ * terms. Immutable; lives in its resource's arena; indices are built once (sp_route_table_index). */
 #ifndef SP_MODEL_ROUTE_H
 #define SP_MODEL_ROUTE_H
 
@@ -37,15 +37,15 @@ enum sp_retry_on {
     SP_RETRY_REFUSED = 1 << 1,         /* refused-stream: peer said it did nothing (goaway, limit) */
     SP_RETRY_RESET = 1 << 2,           /* connection cut before an answer began */
     SP_RETRY_5XX = 1 << 3,
-    SP_RETRY_GATEWAY = 1 << 4,         /* 502, 503, 504 */
-    SP_RETRY_4XX = 1 << 5,             /* 409 */
-    SP_RETRY_STATUS = 1 << 6,          /* one of statuses[] */
+    SP_RETRY_GATEWAY = 1 << 4, /* 502, 503, 504 */
+    SP_RETRY_4XX = 1 << 5,     /* 409 */
+    SP_RETRY_STATUS = 1 << 6,  /* one of statuses[] */
 };
 
 struct sp_retry {
     uint32_t on;
-    uint32_t retries;       /* 0 = none */
-    uint64_t per_try_ns;    /* 0 = the call's own */
+    uint32_t retries;    /* 0 = none */
+    uint64_t per_try_ns; /* 0 = the call's own */
     uint64_t back_off_ns, back_off_max_ns;
     const uint32_t *statuses;
     uint32_t status_count;
@@ -73,8 +73,8 @@ struct sp_route {
     struct sp_route_match match;
     enum sp_route_kind kind;
     /* FORWARD */
-    sp_str cluster;                      /* one cluster, or ... */
-    const struct sp_weighted *weighted;  /* ... several by weight */
+    sp_str cluster;                     /* one cluster, or ... */
+    const struct sp_weighted *weighted; /* ... several by weight */
     uint32_t weighted_count;
     uint32_t weight_total;
     sp_str cluster_header;
@@ -85,8 +85,8 @@ struct sp_route {
     bool auto_host_rewrite;
     const struct sp_hash_policy *hash;
     uint32_t hash_count;
-    bool upgrade_websocket;   /* allowed unless the listener's list says no */
-    bool connect;             /* CONNECT ends here (terminate) */
+    bool upgrade_websocket; /* allowed unless the listener's list says no */
+    bool connect;           /* CONNECT ends here (terminate) */
     /* REDIRECT, DIRECT */
     struct sp_redirect redirect;
     uint32_t direct_status;
@@ -112,8 +112,8 @@ struct sp_route_table {
     bool fold_domains; /* HTTP: case folds and the port may be left out; RPC: byte for byte */
     bool ignore_port;
     /* Built by sp_route_table_index: */
-    struct sp_map exact;           /* domain -> vhost */
-    const struct sp_vhost *any;    /* "*" */
+    struct sp_map exact;                     /* domain -> vhost */
+    const struct sp_vhost *any;              /* "*" */
     const struct sp_domain_suffix *suffixes; /* "*.x", longest first */
     uint32_t suffix_count;
     const struct sp_domain_suffix *prefixes; /* "x.*", longest first */
@@ -126,11 +126,12 @@ struct sp_domain_suffix {
     const struct sp_vhost *vhost;
 };
 
-/* Build the indices. SP_E_EXISTS and *ret_domain: the same domain twice. SP_E_DENIED and *ret_domain: the name
- * of a header edit that could make two messages out of one (framing headers, line ends). SP_E_NOMEM. After a
- * failure the table has no indices. `table` lives in `arena`; the maps' slots are heap memory, freed by
- * sp_route_table_deinit. */
-sp_err sp_route_table_index(struct sp_route_table *table, struct sp_arena *arena, sp_str *ret_domain) SP_MUST_USE;
+/* Build the indices. SP_E_EXISTS and *ret_domain: the same domain twice. SP_E_DENIED and *ret_domain: the
+ * name of a header edit that could make two messages out of one (framing headers, line ends). SP_E_NOMEM.
+ * After a failure the table has no indices. `table` lives in `arena`; the maps' slots are heap memory,
+ * freed by sp_route_table_deinit. */
+sp_err sp_route_table_index(struct sp_route_table *table, struct sp_arena *arena,
+                            sp_str *ret_domain) SP_MUST_USE;
 void sp_route_table_deinit(struct sp_route_table *table);
 
 /* Exact, then "*.suffix" longest first, then "prefix.*" longest first, then "*"; NULL when none. `service`

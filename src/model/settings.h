@@ -6,7 +6,8 @@
 #include "base/str.h"
 
 struct sp_labels { /* of our own workload, for Istio's metric labels; empty = "unknown" */
-    sp_str workload, workload_namespace, app, version, cluster, canonical_service, canonical_revision, principal;
+    sp_str workload, workload_namespace, app, version, cluster, canonical_service, canonical_revision,
+        principal;
 };
 
 struct sp_lightsdk_app_spec {
@@ -16,8 +17,8 @@ struct sp_lightsdk_app_spec {
 
 struct sp_lightsdk_spec {
     bool on;
-    sp_addr api;          /* default 127.0.0.1:13330 */
-    sp_addr traffic;      /* default 127.0.0.1:12220: where the SDK calls; a listener must be there */
+    sp_addr api;     /* default 127.0.0.1:13330 */
+    sp_addr traffic; /* default 127.0.0.1:12220: where the SDK calls; a listener must be there */
     const struct sp_lightsdk_app_spec *apps; /* one for each protocol */
     uint32_t app_count;
 };
@@ -25,15 +26,15 @@ struct sp_lightsdk_spec {
 struct sp_settings {
     sp_str node_id, node_cluster;
     struct sp_labels labels;
-    sp_addr admin;                  /* family NONE = Unix socket only */
-    uint64_t drain_ns;              /* after SIGTERM: 30 s */
-    uint32_t max_connections;       /* downstream, of the process; 0 = from the descriptor limit */
-    uint64_t max_memory_bytes;      /* of slabs and streams; 0 = none */
-    uint32_t max_streams;           /* calls under way, of the process; 0 = 100,000 */
-    uint64_t detect_ns;             /* default detection time: 300 ms */
+    sp_addr admin;             /* family NONE = Unix socket only */
+    uint64_t drain_ns;         /* after SIGTERM: 30 s */
+    uint32_t max_connections;  /* downstream, of the process; 0 = from the descriptor limit */
+    uint64_t max_memory_bytes; /* of slabs and streams; 0 = none */
+    uint32_t max_streams;      /* calls under way, of the process; 0 = 100,000 */
+    uint64_t detect_ns;        /* default detection time: 300 ms */
     struct sp_lightsdk_spec lightsdk;
-    uint32_t why_records;           /* how many calls /why remembers for each worker: 4,096 */
-    bool reason_header;             /* x-sampan-reason on answers of our own: true */
+    uint32_t why_records; /* how many calls /why remembers for each worker: 4,096 */
+    bool reason_header;   /* x-sampan-reason on answers of our own: true */
 };
 
 #endif

@@ -17,7 +17,7 @@ struct sp_resource {
     enum sp_resource_kind kind;
     sp_str name;
     sp_str version;
-    uint64_t hash;       /* of the bytes it was built from: equal = unchanged */
+    uint64_t hash; /* of the bytes it was built from: equal = unchanged */
     struct sp_arena arena;
     union {
         struct sp_listener_spec *listener;
@@ -28,8 +28,8 @@ struct sp_resource {
 };
 
 struct sp_snapshot {
-    uint32_t refs; /* atomic */
-    uint64_t number; /* 1, 2, 3 ... in this process */
+    uint32_t refs;                            /* atomic */
+    uint64_t number;                          /* 1, 2, 3 ... in this process */
     struct sp_map by_name[SP_RESOURCE_KINDS]; /* name -> struct sp_resource */
     bool sealed;
 };
