@@ -26,6 +26,7 @@ build protoc         protobuf-compiler
 unit  pkg:           libcmocka-dev
 unit  protoc-c       protobuf-c-compiler
 unit  pkg:           libprotobuf-c-dev
+unit  nft            nftables
 fuzz  clang          clang
 fuzz  pkg:           libclang-rt-14-dev
 fuzz  protoc-c       protobuf-c-compiler
@@ -34,7 +35,6 @@ test  git            git
 test  clang-format   clang-format
 test  curl           curl
 test  wrk            wrk
-test  nft            nftables
 test  ip             iproute2
 test  mandoc         mandoc
 test  systemd-analyze systemd

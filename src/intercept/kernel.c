@@ -1,15 +1,16 @@
 /* kernel: the only place of this room that changes anything.
  *
- *      apply    look ──> ip (TPROXY: route, rule) ──> nft, one transaction ──> ip: what an earlier TPROXY left
+ *      apply    look ──> ip (TPROXY: route, rule) ──> nft, one transaction ──> ip: what an earlier TPROXY
+ * left
  *      remove   look ───────────────────────────────> nft ───────────────────> ip
  *
  * The rules go in by `nft -f -`: its language is what `print` shows and what a person can check, and its
- * transaction is the kernel's own. Speaking netlink ourselves was left: a thousand lines for twelve rules, and none
- * of them could be read.
+ * transaction is the kernel's own. Speaking netlink ourselves was left: a thousand lines for twelve rules,
+ * and none of them could be read.
  *
- * Routes stand outside nft's transaction. So they come before the rules that need them and go after them, and the
- * rules bear a note with their numbers: whoever removes or replaces a table finds there what it has besides, also
- * when it was made with other options than the ones he has now.
+ * Routes stand outside nft's transaction. So they come before the rules that need them and go after them, and
+ * the rules bear a note with their numbers: whoever removes or replaces a table finds there what it has
+ * besides, also when it was made with other options than the ones he has now.
  *
  * That we may is asked first (capget), so that a refusal says what to do and not what netlink said. */
 #include "intercept/kernel.h"
@@ -70,8 +71,9 @@ static sp_err cannot_run(const char *program, const char *package, sp_err err, s
 
 static sp_err denied(struct sp_buf *say)
 {
-    sp_buf_add_c(say, "changing rules needs the capability CAP_NET_ADMIN: run it as root (sudo), or in a pod as a "
-                      "container with securityContext.capabilities.add: [NET_ADMIN]\n");
+    sp_buf_add_c(say,
+                 "changing rules needs the capability CAP_NET_ADMIN: run it as root (sudo), or in a pod as a "
+                 "container with securityContext.capabilities.add: [NET_ADMIN]\n");
     return SP_E_DENIED;
 }
 
@@ -144,8 +146,8 @@ static sp_err run_ip(const struct sp_intercept_plan *plan, bool removal, struct 
         if (err) {
             err = cannot_run("ip", "iproute2", err, say);
         } else if (status && !is_fine(&out, removal)) {
-            sp_buf_printf(say, "`ip %s %s %s` failed: %.*s", command.argv[1], command.argv[2], command.argv[3],
-                          SP_STR_ARG(sp_buf_str(&out)));
+            sp_buf_printf(say, "`ip %s %s %s` failed: %.*s", command.argv[1], command.argv[2],
+                          command.argv[3], SP_STR_ARG(sp_buf_str(&out)));
             err = SP_E_IO;
         }
         sp_buf_deinit(&out);

@@ -1,8 +1,8 @@
 /* list: lists of ports and networks as a command line says them.
  *
- * nft refuses a set whose intervals overlap, so a list is kept in order and disjoint as it grows: ranges of ports
- * that touch become one, a network inside another is left out. Two networks either nest or have nothing in common,
- * hence no more is needed for them.
+ * nft refuses a set whose intervals overlap, so a list is kept in order and disjoint as it grows: ranges of
+ * ports that touch become one, a network inside another is left out. Two networks either nest or have nothing
+ * in common, hence no more is needed for them.
  *
  * A list is refused as a whole: half of an exception is worse than an error. */
 #include <stdio.h>
@@ -91,7 +91,7 @@ static uint32_t width(const sp_addr *addr)
 static void clear_host_bits(sp_addr *addr, uint32_t bits)
 {
     for (uint32_t i = bits; i < width(addr); i++)
-        addr->ip[i / 8] &= (uint8_t)~(0x80u >> (i % 8));
+        addr->ip[i / 8] &= (uint8_t) ~(0x80u >> (i % 8));
 }
 
 static bool contains(const struct sp_net *outer, const struct sp_net *inner)
@@ -143,8 +143,9 @@ static sp_err read_net(sp_str word, struct sp_net *ret_net, char *why)
     if (!sp_addr_eq(&clean, &net.addr)) {
         char meant[SP_ADDR_TEXT_BYTES];
         sp_addr_print_ip(&clean, meant, sizeof(meant));
-        snprintf(why, SP_INTERCEPT_WHY_BYTES, "bits are set behind the network's length, %s/%u is meant: \"%.*s\"", meant,
-                 (unsigned)bits, SP_STR_ARG(sp_str_upto(word, 64)));
+        snprintf(why, SP_INTERCEPT_WHY_BYTES,
+                 "bits are set behind the network's length, %s/%u is meant: \"%.*s\"", meant, (unsigned)bits,
+                 SP_STR_ARG(sp_str_upto(word, 64)));
         return SP_E_INVALID;
     }
     *ret_net = net;

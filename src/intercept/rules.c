@@ -1,7 +1,7 @@
 /* rules: a plan becomes nft's text.
  *
- * A program is sent through its sidecar without knowing: the kernel changes where the first packet of a connection
- * goes, and the sidecar asks it where that was (SO_ORIGINAL_DST).
+ * A program is sent through its sidecar without knowing: the kernel changes where the first packet of a
+ * connection goes, and the sidecar asks it where that was (SO_ORIGINAL_DST).
  *
  *      program ──output──> [outbound] ── redirect :15001 ──> sidecar ──output (its uid: return)──> the world
  *
@@ -9,25 +9,25 @@
  *
  * What is left alone, and why:
  *   - what the sidecar sends, known by its user, or nothing would ever leave;
- *   - what comes or goes by lo: a program that calls itself, also by the machine's own address, stays with itself;
- *   - packets that do not begin a connection. Address translation sees only the first packet of each connection
- *     that the kernel knows; but one that was open before it began to know any is taken for new in mid-stream,
- *     and would be torn off. So only SYN alone is taken: what is open when the rules come stays as it is;
+ *   - what comes or goes by lo: a program that calls itself, also by the machine's own address, stays alone;
+ *   - packets that do not begin a connection. Address translation sees only the first packet of a connection
+ *     that the kernel tracks; but one that was open before it began to track is taken for new in mid-stream,
+ *     and was torn off when that was tried. So only SYN alone is taken;
  *   - inbound, what is not for this machine: a router or a host of containers is no service;
  *   - the sidecar's own ports, and 22, so that nobody locks himself out.
  *
- * TPROXY keeps both addresses as they were. Its rules stand in a filter chain and see every packet, so what belongs
- * to a transparent socket of the sidecar is marked, and the mark is routed to this machine (sp_intercept_ip_command).
- * Where the sidecar calls the program from the caller's own address, the program's answers would leave by the
- * network: `answers` remembers such connections and marks the way back.
+ * TPROXY keeps both addresses as they were. Its rules stand in a filter chain and see every packet, so what
+ * belongs to a transparent socket of the sidecar is marked, and the mark is routed to this machine
+ * (sp_intercept_ip_command). Where the sidecar calls the program from the caller's own address, the program's
+ * answers would leave by the network: `answers` remembers such connections and marks the way back.
  *
- * With inbound_source the sidecar's calls to this machine's own addresses enter by the inbound port too, as Istio
- * has it, save those from these addresses. It cannot be the default: a sidecar whose inbound side does not call
- * from a known address would call itself without end.
+ * With inbound_source the sidecar's calls to this machine's own addresses enter by the inbound port too, as
+ * Istio has it, save those from these addresses. It cannot be the default: a sidecar whose inbound side does
+ * not call from a known address would call itself without end.
  *
- * One transaction takes the old table away and makes the new one: there is no instant without rules, and applying
- * twice is applying once. `add` before `delete`, since deleting what is not there fails. iptables was left: it has
- * a program for each family, and cannot change a set of rules at one instant. */
+ * One transaction takes the old table away and makes the new one: there is no instant without rules, and
+ * applying twice is applying once. `add` before `delete`, since deleting what is not there fails. iptables
+ * was left: it has a program for each family, and cannot change a set of rules at one instant. */
 #include "intercept/rules.h"
 
 #include <stdio.h>
@@ -40,6 +40,7 @@ enum { MARK = 1337, ROUTE_TABLE = 133, OUTBOUND_PORT = 15001, INBOUND_PORT = 150
 /* ssh; admin, outbound, inbound, metrics, health, DNS; the light SDK's door and its calls. */
 static const uint16_t own_ports[] = { 22, 12220, 13330, 15000, 15001, 15006, 15020, 15021, 15053 };
 
+#define RULE_PLACE "15006"
 #define NEW_ONLY "tcp flags & (fin | syn | rst | ack) != syn return comment \"open already\""
 
 void sp_intercept_plan_init(struct sp_intercept_plan *plan)
@@ -130,7 +131,8 @@ static void return_other_nets(struct sp_buf *out, const struct sp_net_list *list
     }
 }
 
-static void return_ports(struct sp_buf *out, const struct sp_port_list *exclude, const struct sp_port_list *include)
+static void return_ports(struct sp_buf *out, const struct sp_port_list *exclude,
+                         const struct sp_port_list *include)
 {
     if (exclude->count) {
         sp_buf_add_c(out, "        tcp dport ");
@@ -162,18 +164,22 @@ static bool is_taken(const struct sp_port_list *include)
 static void return_inbound_ports(const struct sp_intercept_plan *plan, struct sp_buf *out)
 {
     struct sp_port_list exclude = plan->exclude_inbound;
-    SP_IGNORE(sp_port_list_put(&exclude, plan->outbound_port, plan->outbound_port)); /* full: nobody listens there */
-    SP_IGNORE(sp_port_list_put(&exclude, plan->inbound_port, plan->inbound_port));   /* but the sidecar */
+    /* full: nobody listens there */
+    SP_IGNORE(sp_port_list_put(&exclude, plan->outbound_port, plan->outbound_port));
+    SP_IGNORE(sp_port_list_put(&exclude, plan->inbound_port, plan->inbound_port)); /* but the sidecar */
     return_ports(out, &exclude, &plan->include_inbound);
 }
 
-/* The sidecar's calls to this machine's own addresses, on lo already. */
+/* The sidecar's calls to this machine's own addresses, on lo already. A family in which its inbound side has
+ * no address is out: those calls could not be told from the others. */
 static void print_own_calls(const struct sp_intercept_plan *plan, struct sp_buf *out)
 {
+    bool four = count_family(&plan->inbound_source, SP_ADDR_IP4),
+         six = count_family(&plan->inbound_source, SP_ADDR_IP6);
     sp_buf_add_c(out, "    chain own_calls {\n");
     return_nets(out, "saddr", &plan->inbound_source);
-    line(out, "ip daddr 127.0.0.0/8 return");
-    line(out, "ip6 daddr ::1 return");
+    line(out, four ? "ip daddr 127.0.0.0/8 return" : "meta nfproto ipv4 return");
+    line(out, six ? "ip6 daddr ::1 return" : "meta nfproto ipv6 return");
     return_inbound_ports(plan, out);
     sp_buf_printf(out, "        meta l4proto tcp redirect to :%u\n    }\n\n", (unsigned)plan->inbound_port);
 }
@@ -225,17 +231,20 @@ static void print_inbound_tproxy(const struct sp_intercept_plan *plan, struct sp
     line(out, "type filter hook prerouting priority -150; policy accept;");
     return_families(plan, out);
     line(out, "iifname \"lo\" return");
-    sp_buf_printf(out,
-                  "        meta l4proto tcp socket transparent 1 meta mark set %u return comment " SP_INTERCEPT_NOTE "\n",
-                  mark, mark, (unsigned)plan->route_table);
+    sp_buf_printf(
+        out,
+        "        meta l4proto tcp socket transparent 1 meta mark set %u return comment " SP_INTERCEPT_NOTE
+        "\n",
+        mark, mark, (unsigned)plan->route_table);
     line(out, NEW_ONLY);
     line(out, "fib daddr type != local return");
     return_inbound_ports(plan, out);
     if (plan->ip4)
-        sp_buf_printf(out, "        meta nfproto ipv4 meta l4proto tcp tproxy ip to :%u meta mark set %u\n", port, mark);
+        sp_buf_printf(out, "        meta nfproto ipv4 meta l4proto tcp tproxy ip to :%u meta mark set %u\n",
+                      port, mark);
     if (plan->ip6)
-        sp_buf_printf(out, "        meta nfproto ipv6 meta l4proto tcp tproxy ip6 to :%u meta mark set %u\n", port,
-                      mark);
+        sp_buf_printf(out, "        meta nfproto ipv6 meta l4proto tcp tproxy ip6 to :%u meta mark set %u\n",
+                      port, mark);
     sp_buf_add_c(out, "    }\n\n    chain answers {\n");
     line(out, "type route hook output priority -150; policy accept;");
     sp_buf_printf(out, "        meta skuid %u oifname \"lo\" fib saddr type != local ct mark set %u\n",
@@ -288,7 +297,8 @@ void sp_intercept_print_removal(const struct sp_intercept_plan *plan, struct sp_
     print_commands(plan, true, out);
 }
 
-/* A family has two commands: the route first, so that the rule never leads to an empty table. */
+/* A family has two commands: the route first, so that the rule never leads to an empty table. The rule has a
+ * place of its own (pref), or adding it twice would make two. */
 bool sp_intercept_ip_command(const struct sp_intercept_plan *plan, bool removal, uint32_t i,
                              struct sp_ip_command *ret_command)
 {
@@ -302,10 +312,15 @@ bool sp_intercept_ip_command(const struct sp_intercept_plan *plan, bool removal,
     bool route = (i % 2 == 0) != removal;
     snprintf(c->mark, sizeof(c->mark), "%u", (unsigned)plan->mark);
     snprintf(c->table, sizeof(c->table), "%u", (unsigned)plan->route_table);
-    const char *const of_route[] = { "ip",  four ? "-4" : "-6", "route", removal ? "del" : "replace",
-                                     "local", four ? "0.0.0.0/0" : "::/0", "dev", "lo", "table", c->table, NULL };
-    const char *const of_rule[] = { "ip", four ? "-4" : "-6", "rule", removal ? "del" : "add",
-                                    "fwmark", c->mark, "lookup", c->table, NULL };
+    const char *const of_route[] = { "ip",    four ? "-4" : "-6",
+                                     "route", removal ? "del" : "replace",
+                                     "local", four ? "0.0.0.0/0" : "::/0",
+                                     "dev",   "lo",
+                                     "table", c->table,
+                                     NULL };
+    const char *const of_rule[] = { "ip",     four ? "-4" : "-6", "rule",   removal ? "del" : "add",
+                                    "pref",   RULE_PLACE,         "fwmark", c->mark,
+                                    "lookup", c->table,           NULL };
     if (route)
         memcpy(c->argv, of_route, sizeof(of_route));
     else

@@ -53,8 +53,9 @@ struct sp_intercept_plan {
     /* A connection is taken when an include list is absent or names it, and no exclude list does. */
     struct sp_port_list exclude_outbound, include_outbound, exclude_inbound, include_inbound;
     struct sp_net_list exclude_nets, include_nets; /* outbound, by destination */
-    /* Addresses that the sidecar's inbound side calls the application from. When there are some, what the sidecar
-     * sends to this machine's own addresses from any other comes in by the inbound port like a stranger's. */
+    /* Addresses that the sidecar's inbound side calls the application from. When there are some, what the
+     * sidecar sends to this machine's own addresses from any other comes in by the inbound port like a
+     * stranger's. */
     struct sp_net_list inbound_source;
     uint32_t mark, route_table; /* TPROXY */
 };
@@ -62,21 +63,22 @@ struct sp_intercept_plan {
 /* Table, ports, mark as they are by default; both families; uid 0: the caller has to set it. */
 void sp_intercept_plan_init(struct sp_intercept_plan *plan);
 
-/* "80,443,8000-8100" joins the list; "none" gives an empty one. On failure `why` (SP_INTERCEPT_WHY_BYTES) says
- * what is wrong and the list is as it was: SP_E_INVALID, SP_E_RANGE, SP_E_LIMIT. */
+/* "80,443,8000-8100" joins the list; "none" gives an empty one. On failure `why` (SP_INTERCEPT_WHY_BYTES)
+ * says what is wrong and the list is as it was: SP_E_INVALID, SP_E_RANGE, SP_E_LIMIT. */
 sp_err sp_port_list_add(struct sp_port_list *list, sp_str text, char *why) SP_MUST_USE;
 /* "10.0.0.0/8,fd00::/8,192.0.2.1"; an address alone is a network of one. */
 sp_err sp_net_list_add(struct sp_net_list *list, sp_str text, char *why) SP_MUST_USE;
 /* A name that nft takes without quotes. */
 sp_err sp_intercept_set_table(struct sp_intercept_plan *plan, sp_str name, char *why) SP_MUST_USE;
 
-/* The whole transaction for `nft -f -`: takes the table away, if it is there, and makes it anew, at one instant. */
+/* The whole transaction for `nft -f -`: takes the table away, if it is there, and makes it anew, at one
+ * instant. */
 void sp_intercept_print(const struct sp_intercept_plan *plan, struct sp_buf *out);
 /* The transaction that takes it away; right also when it is not there. */
 void sp_intercept_print_removal(const struct sp_intercept_plan *plan, struct sp_buf *out);
 
-/* What TPROXY needs besides: packets with the mark are delivered here, whatever their address. The `i`-th command,
- * as words for `ip`, ends in NULL; false beyond the last. `storage` holds its numbers. */
+/* What TPROXY needs besides: packets with the mark are delivered here, whatever their address. The `i`-th
+ * command, as words for `ip`, ends in NULL; false beyond the last. `storage` holds its numbers. */
 struct sp_ip_command {
     const char *argv[16];
     char mark[16], table[16];

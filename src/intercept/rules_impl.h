@@ -4,7 +4,8 @@
 
 #include "intercept/rules.h"
 
-/* Stands as a comment at a rule of TPROXY, so that whoever removes the table finds what else is to be removed. */
+/* Stands as a comment at a rule of TPROXY, so that whoever removes the table finds what else is to be
+ * removed. */
 #define SP_INTERCEPT_NOTE "\"mark=%u route_table=%u\""
 
 /* Joins the list, merged with what it touches. SP_E_LIMIT leaves it as it was. */

@@ -3,9 +3,9 @@
  *      print     show what apply would do            apply     do it
  *      remove    take it away again                  --dry-run with either: print only
  *
- * Apply leaves nothing running: the rules live in the kernel until they are removed or the machine, or its network
- * namespace, goes. So this is a program of its own behind one word, for units, init containers and people, and the
- * sidecar itself never changes rules: it needs no capability for that.
+ * Apply leaves nothing running: the rules live in the kernel until they are removed or the machine, or its
+ * network namespace, goes. So this is a program of its own behind one word, for units, init containers and
+ * people, and the sidecar itself never changes rules: it needs no capability for that.
  *
  * `remove` takes all options, so that one line of a unit can serve both verbs. */
 #include "cmd/sampan-proxy/intercept.h"
@@ -20,14 +20,30 @@
 #include "intercept/rules.h"
 
 #define USER "sampan"
+#define INDENT "                                " /* of help's second column */
 
 enum verb { VERB_NONE, VERB_PRINT, VERB_APPLY, VERB_REMOVE };
 
 enum option_id {
-    OPT_UID, OPT_GID, OPT_OUTBOUND_PORT, OPT_INBOUND_PORT, OPT_MODE, OPT_EXCLUDE_OUTBOUND_PORTS,
-    OPT_INCLUDE_OUTBOUND_PORTS, OPT_EXCLUDE_INBOUND_PORTS, OPT_INCLUDE_INBOUND_PORTS, OPT_EXCLUDE_CIDRS,
-    OPT_INCLUDE_CIDRS, OPT_INBOUND_SOURCE, OPT_TABLE, OPT_MARK, OPT_ROUTE_TABLE, OPT_IPV4_ONLY, OPT_IPV6_ONLY,
-    OPT_DRY_RUN, OPT_HELP,
+    OPT_UID,
+    OPT_GID,
+    OPT_OUTBOUND_PORT,
+    OPT_INBOUND_PORT,
+    OPT_MODE,
+    OPT_EXCLUDE_OUTBOUND_PORTS,
+    OPT_INCLUDE_OUTBOUND_PORTS,
+    OPT_EXCLUDE_INBOUND_PORTS,
+    OPT_INCLUDE_INBOUND_PORTS,
+    OPT_EXCLUDE_CIDRS,
+    OPT_INCLUDE_CIDRS,
+    OPT_INBOUND_SOURCE,
+    OPT_TABLE,
+    OPT_MARK,
+    OPT_ROUTE_TABLE,
+    OPT_IPV4_ONLY,
+    OPT_IPV6_ONLY,
+    OPT_DRY_RUN,
+    OPT_HELP,
 };
 
 struct option_row {
@@ -35,22 +51,26 @@ struct option_row {
 };
 
 static const struct option_row rows[] = {
-    [OPT_UID] = { "--uid", "USER", "the sidecar's user, by number or name: its traffic passes (default: " USER ")" },
+    [OPT_UID] = { "--uid", "USER",
+                  "the sidecar's user, by number or name: its traffic passes (default: " USER ")" },
     [OPT_GID] = { "--gid", "GROUP", "traffic of this group passes too, by number (default: none)" },
     [OPT_OUTBOUND_PORT] = { "--outbound-port", "PORT", "where outbound connections go (default: 15001)" },
     [OPT_INBOUND_PORT] = { "--inbound-port", "PORT", "where inbound connections go (default: 15006)" },
     [OPT_MODE] = { "--mode", "redirect|tproxy",
                    "of the inbound side; tproxy keeps the caller's address (default: redirect)" },
     [OPT_EXCLUDE_OUTBOUND_PORTS] = { "--exclude-outbound-ports", "LIST", "these pass: 53,8000-8100" },
-    [OPT_INCLUDE_OUTBOUND_PORTS] = { "--include-outbound-ports", "LIST", "only these are taken; none: no outbound" },
+    [OPT_INCLUDE_OUTBOUND_PORTS] = { "--include-outbound-ports", "LIST",
+                                     "only these are taken; none: no outbound" },
     [OPT_EXCLUDE_INBOUND_PORTS] = { "--exclude-inbound-ports", "LIST",
                                     "these pass, besides 22 and the sidecar's own ports" },
-    [OPT_INCLUDE_INBOUND_PORTS] = { "--include-inbound-ports", "LIST", "only these are taken; none: no inbound" },
-    [OPT_EXCLUDE_CIDRS] = { "--exclude-cidrs", "LIST", "outbound to these networks passes: 10.0.0.0/8,fd00::/8" },
+    [OPT_INCLUDE_INBOUND_PORTS] = { "--include-inbound-ports", "LIST",
+                                    "only these are taken; none: no inbound" },
+    [OPT_EXCLUDE_CIDRS] = { "--exclude-cidrs", "LIST",
+                            "outbound to these networks passes: 10.0.0.0/8,fd00::/8" },
     [OPT_INCLUDE_CIDRS] = { "--include-cidrs", "LIST", "only outbound to these networks is taken" },
     [OPT_INBOUND_SOURCE] = { "--inbound-source", "LIST",
-                             "the sidecar's inbound side calls from these addresses: its other calls to\n"
-                             "                                this machine come in by the inbound port (127.0.0.6,::6)" },
+                             "the sidecar's inbound side calls from these (127.0.0.6,::6): what else it\n" INDENT
+                             "sends to this machine comes in by the inbound port" },
     [OPT_TABLE] = { "--table", "NAME", "nft's table, of family inet (default: sampan)" },
     [OPT_MARK] = { "--mark", "N", "of packets for tproxy (default: 1337)" },
     [OPT_ROUTE_TABLE] = { "--route-table", "N", "where the mark is routed (default: 133)" },
@@ -75,25 +95,27 @@ static void help(void)
         snprintf(left, sizeof(left), "%s %s", rows[i].name, rows[i].value ? rows[i].value : "");
         printf("  %-29s %s\n", left, rows[i].help);
     }
-    printf("\nA connection is taken when the include list is absent or names it, and no exclude list does.\n"
-           "Connections that are open already stay as they are.\n"
-           "\nexamples:\n"
-           "  sampan-proxy intercept print --uid 1500\n"
-           "  sampan-proxy intercept apply --exclude-outbound-ports 3306,6379 --exclude-cidrs 169.254.169.254\n"
-           "  sampan-proxy intercept apply --include-inbound-ports 8080,12200 --include-outbound-ports none\n"
-           "  sampan-proxy intercept remove\n");
+    printf(
+        "\nA connection is taken when the include list is absent or names it, and no exclude list does.\n"
+        "Connections that are open already stay as they are.\n"
+        "\nexamples:\n"
+        "  sampan-proxy intercept print --uid 1500\n"
+        "  sampan-proxy intercept apply --exclude-outbound-ports 3306,6379 --exclude-cidrs 169.254.169.254\n"
+        "  sampan-proxy intercept apply --include-inbound-ports 8080,12200 --include-outbound-ports none\n"
+        "  sampan-proxy intercept remove\n");
 }
 
 static sp_err wrong(const char *what, const char *arg)
 {
-    fprintf(stderr, "sampan-proxy intercept: %s%s%s; see sampan-proxy intercept --help\n", what, arg ? ": " : "",
-            arg ? arg : "");
+    fprintf(stderr, "sampan-proxy intercept: %s%s%s; see sampan-proxy intercept --help\n", what,
+            arg ? ": " : "", arg ? arg : "");
     return SP_E_INVALID;
 }
 
 /* ---- values ---- */
 
-static sp_err set_number(const char *option, const char *value, uint64_t least, uint64_t most, uint32_t *ret_number)
+static sp_err set_number(const char *option, const char *value, uint64_t least, uint64_t most,
+                         uint32_t *ret_number)
 {
     uint64_t n;
     if (sp_str_to_u64(sp_str_c(value), &n) || n < least || n > most) {
@@ -161,8 +183,10 @@ static sp_err set_value(struct options *o, enum option_id id, const char *value)
         return say_why(name, sp_port_list_add(&plan->exclude_outbound, text, why), why);
     case OPT_INCLUDE_OUTBOUND_PORTS:
         return say_why(name, sp_port_list_add(&plan->include_outbound, text, why), why);
-    case OPT_EXCLUDE_INBOUND_PORTS: return say_why(name, sp_port_list_add(&plan->exclude_inbound, text, why), why);
-    case OPT_INCLUDE_INBOUND_PORTS: return say_why(name, sp_port_list_add(&plan->include_inbound, text, why), why);
+    case OPT_EXCLUDE_INBOUND_PORTS:
+        return say_why(name, sp_port_list_add(&plan->exclude_inbound, text, why), why);
+    case OPT_INCLUDE_INBOUND_PORTS:
+        return say_why(name, sp_port_list_add(&plan->include_inbound, text, why), why);
     case OPT_EXCLUDE_CIDRS: return say_why(name, sp_net_list_add(&plan->exclude_nets, text, why), why);
     case OPT_INCLUDE_CIDRS: return say_why(name, sp_net_list_add(&plan->include_nets, text, why), why);
     case OPT_INBOUND_SOURCE: return say_why(name, sp_net_list_add(&plan->inbound_source, text, why), why);
@@ -202,7 +226,9 @@ static int parse_option(int left, char **argv, struct options *o)
 
 static sp_err parse_verb(const char *arg, struct options *o)
 {
-    static const char *const verbs[] = { [VERB_PRINT] = "print", [VERB_APPLY] = "apply", [VERB_REMOVE] = "remove" };
+    static const char *const verbs[] = {
+        [VERB_PRINT] = "print", [VERB_APPLY] = "apply", [VERB_REMOVE] = "remove"
+    };
     if (o->verb != VERB_NONE)
         return wrong("one verb is enough; what is", arg);
     for (enum verb v = VERB_PRINT; v <= VERB_REMOVE; v++)
@@ -214,7 +240,9 @@ static sp_err parse_verb(const char *arg, struct options *o)
 static sp_err parse(int argc, char **argv, struct options *o)
 {
     for (int i = 0; i < argc;) {
-        int used = argv[i][0] == '-' ? parse_option(argc - i, argv + i, o) : parse_verb(argv[i], o) ? SP_E_INVALID : 1;
+        int used = argv[i][0] == '-'        ? parse_option(argc - i, argv + i, o)
+                   : parse_verb(argv[i], o) ? SP_E_INVALID
+                                            : 1;
         if (used < 0)
             return used;
         i += used;
@@ -228,7 +256,8 @@ static sp_err parse(int argc, char **argv, struct options *o)
     if (o->plan.outbound_port == o->plan.inbound_port)
         return wrong("--outbound-port and --inbound-port are the same", NULL);
     if (!o->has_uid && o->verb != VERB_REMOVE && find_user(USER, &o->plan.uid))
-        return wrong("as which user does the sidecar run? --uid is missing, and there is no user " USER, NULL);
+        return wrong("as which user does the sidecar run? --uid is missing, and there is no user " USER,
+                     NULL);
     return 0;
 }
 
@@ -249,7 +278,8 @@ static int change(const struct options *o)
 {
     struct sp_buf say;
     sp_buf_init(&say, 0);
-    sp_err err = o->verb == VERB_APPLY ? sp_intercept_apply(&o->plan, &say) : sp_intercept_remove(&o->plan, &say);
+    sp_err err = o->verb == VERB_APPLY ? sp_intercept_apply(&o->plan, &say)
+                                       : sp_intercept_remove(&o->plan, &say);
     if (err)
         fprintf(stderr, "sampan-proxy intercept: %.*s", SP_STR_ARG(sp_buf_str(&say)));
     sp_buf_deinit(&say);
