@@ -30,7 +30,7 @@ bool sp_stream_write_error(struct sp_line *line, const struct sp_head *request, 
     if (line->sending)
         return false; /* inside somebody's frame */
     const struct sp_why_row *row = sp_why_row(why);
-    bool named = line->worker->process->settings->reason_header;
+    bool named = __atomic_load_n(&line->worker->process->settings->reason_header, __ATOMIC_RELAXED);
     char *out = sp_conn_reserve(&line->conn, ERROR_ROOM);
     ssize_t n = out ? line->conn.codec->encode_error(request, status,
                                                      named ? sp_str_c(row->code) : SP_STR_NULL,

@@ -45,6 +45,7 @@ static const struct sp_sm_state states[] = {
 };
 
 static void on_timer(struct sp_timer *timer);
+static void unbind(struct sp_line *line);
 
 static struct sp_line *line_of(struct sp_conn *conn)
 {
@@ -197,7 +198,10 @@ static void on_conn_end(struct sp_conn *conn, sp_err err, bool mid_message)
 {
     struct sp_line *line = line_of(conn);
     if (line->state == SP_LINE_CLOSING) {
-        sp_line_close(line, line->why, err != SP_E_CLOSED);
+        if (err == SP_E_CLOSED)
+            sp_conn_close_flushed(&line->conn); /* our last words may still be queued */
+        else
+            sp_line_close(line, line->why, true);
         return;
     }
     if (line->tunnel && err == SP_E_CLOSED && (line->chain || line->endpoint)) {
@@ -267,6 +271,9 @@ static void on_conn_closed(struct sp_conn *conn)
 {
     struct sp_line *line = line_of(conn);
     struct sp_worker *worker = line->worker;
+    sp_timer_stop(worker->loop, &line->timer);
+    sp_list_remove(&line->link);
+    unbind(line);
     if (line->chain) {
         struct sp_listener *listener = line->chain->listener;
         sp_cell_sub(&line->chain->cells.cx_active, 1);
@@ -519,10 +526,8 @@ void sp_line_linger(struct sp_line *line, enum sp_why why)
     tell_calls(line, why);
     line->receiving = NULL;
     wake_waiters(line);
+    sp_timer_set(line->worker->loop, &line->timer, LINGER_NS);
     if (line->conn.end_told || line->conn.end_pending) {
-        sp_timer_stop(line->worker->loop, &line->timer);
-        sp_list_remove(&line->link);
-        unbind(line);
         sp_conn_close_flushed(&line->conn);
         return;
     }
@@ -530,7 +535,6 @@ void sp_line_linger(struct sp_line *line, enum sp_why why)
     sp_conn_hold(&line->conn, false);
     sp_conn_pause(&line->conn, false);
     sp_conn_finish(&line->conn);
-    sp_timer_set(line->worker->loop, &line->timer, LINGER_NS);
 }
 
 void sp_line_drain(struct sp_line *line)

@@ -421,33 +421,57 @@ struct sp_series *sp_worker_series(struct sp_worker *worker, const struct sp_ser
 
 /* ---- reports ---- */
 
+/* Until the mail is read, nobody posts it again. */
+static void on_reports_mail(struct sp_mail *mail)
+{
+    struct sp_worker *worker = SP_CONTAINER(mail, struct sp_worker, reports_mail);
+    __atomic_store_n(&worker->reports_told, false, __ATOMIC_RELEASE);
+    worker->on_reports(worker);
+}
+
+/* The ring is a quarter full: its reader's own pace is too slow. */
+static void tell_reader(struct sp_worker *worker)
+{
+    struct sp_ring *ring = &worker->reports;
+    uint32_t waiting = ring->tail - __atomic_load_n(&ring->head, __ATOMIC_RELAXED);
+    if (waiting < ring->cap / 4 || !worker->on_reports)
+        return;
+    if (__atomic_exchange_n(&worker->reports_told, true, __ATOMIC_ACQ_REL))
+        return;
+    worker->reports_mail.on_mail = on_reports_mail;
+    sp_mail_post(worker->process->loop, &worker->reports_mail);
+}
+
 struct sp_report *sp_worker_report(struct sp_worker *worker)
 {
-    if (!worker->recent_cap)
-        return sp_ring_reserve(&worker->reports);
-    return &worker->recent[worker->recent_at % worker->recent_cap];
+    return worker->recent_cap ? &worker->recent[worker->recent_at % worker->recent_cap] : &worker->one_report;
 }
 
 void sp_worker_report_done(struct sp_worker *worker, struct sp_report *report)
 {
-    if (!worker->recent_cap) {
-        if (report->log_mask)
-            sp_ring_push(&worker->reports);
-        return;
-    }
-    worker->recent_at++;
+    worker->recent_at += worker->recent_cap ? 1 : 0;
     if (!report->log_mask)
         return;
-    struct sp_report *copy_to = sp_ring_reserve(&worker->reports);
-    if (!copy_to) {
+    struct sp_report *into = sp_ring_reserve(&worker->reports);
+    if (!into) {
         sp_cell_add(&worker->cells.reports_lost, 1);
         return;
     }
     size_t text = 0;
     for (int i = 0; i < SP_REPORT_STRS; i++)
         text += report->len[i];
-    memcpy(copy_to, report, offsetof(struct sp_report, text) + text);
+    memcpy(into, report, offsetof(struct sp_report, text) + text);
     sp_ring_push(&worker->reports);
+    tell_reader(worker);
+}
+
+void sp_worker_recent(struct sp_worker *worker, bool (*each)(void *arg, const struct sp_report *report),
+                      void *arg)
+{
+    uint64_t count = SP_MIN(worker->recent_at, worker->recent_cap);
+    for (uint64_t i = 1; i <= count; i++)
+        if (!each(arg, &worker->recent[(worker->recent_at - i) % worker->recent_cap]))
+            return;
 }
 
 /* ---- questions from the main loop ---- */

@@ -32,9 +32,15 @@ struct sp_worker {
     struct sp_line *free_lines;
     uint32_t free_stream_count, free_line_count;
     struct sp_lease connection_lease, stream_lease;
-    struct sp_ring reports;   /* to observe: calls whose chain has a log */
-    struct sp_report *recent; /* circular: the last calls, for /why */
-    uint32_t recent_cap, recent_at;
+    struct sp_ring reports;      /* to observe: calls whose chain has a log */
+    struct sp_report one_report; /* where a record is made when recent_cap is 0 */
+    struct sp_report *recent;    /* circular: the last calls, for /why */
+    uint32_t recent_cap;
+    uint64_t recent_at;
+    struct sp_mail reports_mail;                  /* the ring fills: whoever empties it is told */
+    bool reports_told;                            /* atomic: the mail is out */
+    void (*on_reports)(struct sp_worker *worker); /* on the main loop; NULL: nobody empties the ring */
+    void *on_reports_arg;
     struct sp_series *series; /* published list */
     struct sp_map series_by_key;
     uint32_t series_count;
@@ -85,6 +91,10 @@ struct sp_series *sp_worker_series(struct sp_worker *worker, const struct sp_ser
 /* A record to fill in place; goes to /why's ring, and to the log ring when `log_mask` is set at commit. */
 struct sp_report *sp_worker_report(struct sp_worker *worker);
 void sp_worker_report_done(struct sp_worker *worker, struct sp_report *report);
+
+/* The last calls, newest first, until `each` says false. On the worker's thread. */
+void sp_worker_recent(struct sp_worker *worker, bool (*each)(void *arg, const struct sp_report *report),
+                      void *arg);
 
 /* Run `fn` on the worker's loop and, when it is done, `then` on the process's main loop: how admin reads
  * what only the worker may touch. */

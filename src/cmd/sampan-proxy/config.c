@@ -37,7 +37,8 @@ static sp_err build(struct proxy_config *config, const char *path, sp_str text)
         return err;
     err = sp_form_read_text(&config->doc, &sp_pb_bootstrap_bootstrap_msg, text, 0, &config->bootstrap);
     if (!err)
-        err = sp_xds_bootstrap(&config->doc, config->bootstrap, &config->arena, &config->settings, &config->snapshot);
+        err = sp_xds_bootstrap(&config->doc, config->bootstrap, &config->arena, &config->settings,
+                               &config->snapshot);
     if (!err)
         sp_snapshot_seal(config->snapshot, 1);
     return err ? say_errors(&config->doc, err) : 0;

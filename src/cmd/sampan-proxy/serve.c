@@ -13,7 +13,6 @@
  * address unasked, the address is first tried without it. */
 #include "cmd/sampan-proxy/serve.h"
 
-#include <pthread.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -23,43 +22,19 @@
 
 #include "base/mem.h"
 #include "cmd/sampan-proxy/config.h"
+#include "cmd/sampan-proxy/doors.h"
 #include "cmd/sampan-proxy/logsink.h"
 #include "cmd/sampan-proxy/options.h"
 #include "cmd/sampan-proxy/parts.h"
+#include "cmd/sampan-proxy/server.h"
 #include "io/dns.h"
 #include "io/file.h"
 #include "io/signal.h"
 #include "io/sock.h"
-#include "proxy/process.h"
 #include "proxy/resolve.h"
 #include "proxy/worker.h"
 
 enum { DESCRIPTORS_OWN = 64 }; /* what the process needs besides connections */
-
-struct thread {
-    pthread_t id;
-    struct server *server;
-    struct sp_loop *loop;
-    struct sp_worker worker;
-    struct sp_mail mail;    /* drain order to the worker */
-    struct sp_mail drained; /* its answer */
-    bool made, running;
-    sp_str *names; /* listeners, with fds */
-    int *fds;
-    uint32_t fd_count;
-};
-
-struct server {
-    const struct proxy_options *options;
-    struct proxy_config *config;
-    struct sp_log log;
-    struct sp_loop *loop;
-    struct sp_signals *signals;
-    struct sp_process process;
-    struct thread *threads;
-    uint32_t thread_count, drained_count;
-    bool draining;
-};
 
 /* ---- addresses ---- */
 
@@ -196,13 +171,32 @@ static void on_worker_drained(struct sp_worker *worker)
     sp_mail_post(thread->server->loop, &thread->drained);
 }
 
-static void on_drain_order(struct sp_mail *mail)
+static void on_order(struct sp_mail *mail)
 {
-    struct thread *thread = SP_CONTAINER(mail, struct thread, mail);
-    sp_worker_drain(&thread->worker, thread->server->config->settings.drain_ns, on_worker_drained);
+    struct order *order = SP_CONTAINER(mail, struct order, mail);
+    order->run(order->worker, order->value);
+    sp_mem_free(order);
 }
 
-static void drain(struct server *server)
+void server_order(struct server *server, void (*run)(struct sp_worker *worker, uint64_t value),
+                  uint64_t value)
+{
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        struct order *order = sp_mem_zalloc(sizeof(*order));
+        if (!order)
+            return; /* the operator asks again */
+        *order = (struct order){ .worker = &server->threads[i].worker, .run = run, .value = value };
+        order->mail.on_mail = on_order;
+        sp_mail_post(server->threads[i].loop, &order->mail);
+    }
+}
+
+static void drain_worker(struct sp_worker *worker, uint64_t drain_ns)
+{
+    sp_worker_drain(worker, drain_ns, on_worker_drained);
+}
+
+void server_drain(struct server *server)
 {
     if (server->draining) { /* asked twice: at once, please */
         sp_loop_stop(server->loop);
@@ -211,20 +205,19 @@ static void drain(struct server *server)
     server->draining = true;
     __atomic_store_n(&server->process.draining, true, __ATOMIC_RELAXED);
     sp_log_line(&server->log, SP_LOG_INFO, "draining", "seconds=%llu",
-                (unsigned long long)(server->config->settings.drain_ns / SP_NS_PER_S));
-    for (uint32_t i = 0; i < server->thread_count; i++) {
-        server->threads[i].mail.on_mail = on_drain_order;
-        sp_mail_post(server->threads[i].loop, &server->threads[i].mail);
-    }
+                (unsigned long long)(server->drain_ns / SP_NS_PER_S));
+    server_order(server, drain_worker, server->drain_ns);
 }
 
 static void on_signal(void *arg, int signal)
 {
     struct server *server = arg;
-    if (signal == SIGHUP)
-        sp_log_line(&server->log, SP_LOG_INFO, "log files opened anew", NULL);
-    else
-        drain(server);
+    if (signal != SIGHUP) {
+        server_drain(server);
+        return;
+    }
+    doors_reopen_logs(server->doors);
+    sp_log_line(&server->log, SP_LOG_INFO, "log files opened anew", NULL);
 }
 
 static void stop_threads(struct server *server)
@@ -239,7 +232,13 @@ static void stop_threads(struct server *server)
 
 static void take_down(struct server *server)
 {
+    doors_close_admin(server->doors);
     stop_threads(server);
+    for (uint32_t i = 0; i < server->thread_count; i++)
+        if (server->threads[i].loop)
+            sp_loop_turn(server->threads[i].loop, 0); /* mail that was out comes home */
+    sp_loop_turn(server->loop, 0);
+    doors_free(server->doors);
     for (uint32_t i = 0; i < server->thread_count; i++) {
         struct thread *thread = &server->threads[i];
         if (thread->made)
@@ -275,6 +274,7 @@ static sp_err set_up(struct server *server)
     static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
     struct sp_settings *settings = &server->config->settings;
     uint64_t descriptors = sp_proc_raise_files();
+    server->drain_ns = settings->drain_ns;
     if (!settings->max_connections) /* each call may need one more, upstream */
         settings->max_connections = (uint32_t)SP_MAX(
             16, (descriptors - SP_MIN(descriptors, DESCRIPTORS_OWN)) / 2);
@@ -314,6 +314,8 @@ static sp_err start(struct server *server)
     for (uint32_t i = 0; !err && i < server->thread_count; i++)
         err = make_worker(server, i);
     if (!err)
+        err = doors_open(server, &server->doors);
+    if (!err)
         err = start_threads(server);
     if (err)
         return err;
@@ -338,6 +340,7 @@ int proxy_serve(const struct proxy_options *options, struct proxy_config *config
     if (err) {
         fprintf(stderr, "sampan-proxy: cannot start: %s\n", sp_err_str(err));
     } else {
+        server.live = true;
         sp_str ready = SP_STR("ready\n");
         server.log.sink(server.log.sink_arg, SP_LOG_INFO, ready); /* at every level: scripts wait for it */
         sp_loop_run(server.loop);

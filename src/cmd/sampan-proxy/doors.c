@@ -1,0 +1,234 @@
+/* doors: joins observe/ to the workers by callbacks: observe knows no worker, the proxy knows no page.
+ *
+ *    admin (main loop) ── ask ──> mail to worker k ── fn on its thread ──> mail back ── then ──> admin
+ *    worker's ring of records ── mail when a quarter full ──> access log (main loop) ──> files
+ *
+ * The Unix socket of admin is named after the configuration file, so that each sidecar of a machine has one and
+ * tools find it: <base-dir>/<xxh64 of the file's absolute path>.admin.sock. Where the folder cannot be made the
+ * sidecar serves without it and says so: calls matter more than looking at them. */
+#include "cmd/sampan-proxy/doors.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "base/mem.h"
+#include "cmd/sampan-proxy/config.h"
+#include "cmd/sampan-proxy/options.h"
+#include "cmd/sampan-proxy/server.h"
+#include "io/file.h"
+#include "observe/accesslog.h"
+#include "observe/admin.h"
+#include "observe/runtime.h"
+
+enum { PATH_BYTES = 4096 };
+
+struct doors {
+    struct server *server;
+    struct sp_admin *admin;
+    struct sp_accesslog *log;
+    char base_dir[PATH_BYTES], socket_path[PATH_BYTES];
+};
+
+/* ---- what admin asks ---- */
+
+struct asking {
+    struct sp_ask ask;
+    sp_admin_fn fn;
+    sp_admin_then then;
+    void *arg;
+};
+
+static void on_worker(struct sp_worker *worker, void *arg)
+{
+    struct asking *a = arg;
+    a->fn(worker, a->arg);
+}
+
+static void on_answer(struct sp_ask *ask)
+{
+    struct asking *a = SP_CONTAINER(ask, struct asking, ask);
+    a->then(a->arg);
+    sp_mem_free(a);
+}
+
+static bool ask(void *arg, uint32_t index, sp_admin_fn fn, sp_admin_then then, void *ask_arg)
+{
+    struct server *server = arg;
+    struct asking *a = sp_mem_zalloc(sizeof(*a));
+    if (!a || !server->threads[index].running) {
+        sp_mem_free(a);
+        return false;
+    }
+    a->fn = fn;
+    a->then = then;
+    a->arg = ask_arg;
+    a->ask.fn = on_worker;
+    a->ask.then = on_answer;
+    a->ask.arg = a;
+    sp_worker_ask(&server->threads[index].worker, &a->ask);
+    return true;
+}
+
+static enum sp_admin_state state(void *arg)
+{
+    const struct server *server = arg;
+    return server->draining ? SP_ADMIN_DRAINING : server->live ? SP_ADMIN_LIVE : SP_ADMIN_STARTING;
+}
+
+static void drain_worker_listeners(struct sp_worker *worker, uint64_t inbound_only)
+{
+    sp_worker_drain_listeners(worker, inbound_only);
+}
+
+static void drain_listeners(void *arg, bool inbound_only, bool graceful)
+{
+    (void)graceful; /* ours always are: what is under way goes on */
+    server_order(arg, drain_worker_listeners, inbound_only);
+}
+
+static void quit(void *arg)
+{
+    server_drain(arg);
+}
+
+static sp_err set_runtime(void *arg, uint32_t key, uint64_t value)
+{
+    struct server *server = arg;
+    switch ((enum sp_runtime_id)key) {
+    case SP_RUNTIME_DRAIN_TIME: server->drain_ns = value * SP_NS_PER_MS; return 0;
+    case SP_RUNTIME_REASON_HEADER:
+        __atomic_store_n(&server->config->settings.reason_header, value != 0, __ATOMIC_RELAXED);
+        return 0;
+    case SP_RUNTIME_LOG_LEVEL:
+    case SP_RUNTIME_ACCESS_LOG_ON:
+    case SP_RUNTIME_ACCESS_LOG_FLUSH:
+    case SP_RUNTIME_KEYS: break;
+    }
+    return SP_E_UNSUPPORTED;
+}
+
+static const struct sp_admin_ops admin_ops = {
+    .ask = ask,
+    .walk = sp_worker_walk,
+    .recent = sp_worker_recent,
+    .state = state,
+    .drain_listeners = drain_listeners,
+    .quit = quit,
+    .set_runtime = set_runtime,
+};
+
+/* ---- opening ---- */
+
+static bool find_socket_path(struct doors *doors)
+{
+    const struct server *server = doors->server;
+    const char *runtime = sp_proc_env("XDG_RUNTIME_DIR");
+    if (server->options->base_dir)
+        snprintf(doors->base_dir, sizeof(doors->base_dir), "%s", server->options->base_dir);
+    else
+        snprintf(doors->base_dir, sizeof(doors->base_dir), "%s/sampan",
+                 runtime && *runtime ? runtime : "/run");
+    uint64_t hash = sp_str_xxh64(sp_str_c(server->config->real_path), 0);
+    int n = snprintf(doors->socket_path, sizeof(doors->socket_path), "%.3900s/%016llx.admin.sock",
+                     doors->base_dir, (unsigned long long)hash);
+    sp_err err = sp_file_make_dirs(doors->base_dir, 0700);
+    if (!err && n > 0 && (size_t)n < sizeof(doors->socket_path))
+        return true;
+    sp_log_line(doors->server->log.sink ? &doors->server->log : NULL, SP_LOG_WARN, "no Unix socket for admin",
+                "base_dir=%s error=%s", doors->base_dir, sp_err_str(err));
+    return false;
+}
+
+static void open_admin(struct doors *doors)
+{
+    struct server *server = doors->server;
+    const char *why = "";
+    struct sp_admin_config config = {
+        .ops = &admin_ops,
+        .arg = server,
+        .log = &server->log,
+        .settings = &server->config->settings,
+        .unix_path = find_socket_path(doors) ? doors->socket_path : NULL,
+        .tcp = server->config->settings.admin,
+        .workers = server->thread_count,
+        .bootstrap = server->config->bootstrap,
+        .config_path = server->options->config,
+        .base_dir = doors->base_dir,
+        .accesslog = doors->log,
+    };
+    doors->admin = sp_admin_new(server->loop, &config, &why);
+    if (!doors->admin)
+        sp_log_line(&server->log, SP_LOG_ERROR, "admin cannot be opened", "why=%s", why);
+}
+
+static void on_reports(struct sp_worker *worker)
+{
+    struct doors *doors = worker->on_reports_arg;
+    sp_accesslog_wake(doors->log);
+}
+
+static sp_err open_log(struct doors *doors)
+{
+    struct server *server = doors->server;
+    char host[256] = "";
+    const char *why = "";
+    gethostname(host, sizeof(host) - 1);
+    doors->log = sp_accesslog_new(server->loop, sp_str_c(host));
+    if (!doors->log)
+        return SP_E_NOMEM;
+    sp_err err = sp_accesslog_apply(doors->log, server->config->snapshot, &why);
+    if (err) {
+        sp_log_line(&server->log, SP_LOG_ERROR, "access log cannot be opened", "why=%s error=%s", why,
+                    sp_err_str(err));
+        return err;
+    }
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        struct sp_worker *worker = &server->threads[i].worker;
+        worker->on_reports_arg = doors;
+        worker->on_reports = on_reports;
+        err = sp_accesslog_add_ring(doors->log, &worker->reports);
+        if (err)
+            return err;
+    }
+    return 0;
+}
+
+sp_err doors_open(struct server *server, struct doors **ret_doors)
+{
+    struct doors *doors = sp_mem_zalloc(sizeof(*doors));
+    if (!doors)
+        return SP_E_NOMEM;
+    doors->server = server;
+    sp_err err = open_log(doors);
+    if (err) {
+        doors_free(doors);
+        return err;
+    }
+    open_admin(doors);
+    *ret_doors = doors;
+    return 0;
+}
+
+void doors_reopen_logs(struct doors *doors)
+{
+    sp_accesslog_reopen(doors->log);
+}
+
+void doors_close_admin(struct doors *doors)
+{
+    if (!doors || !doors->admin)
+        return;
+    sp_admin_free(doors->admin);
+    doors->admin = NULL;
+}
+
+void doors_free(struct doors *doors)
+{
+    if (!doors)
+        return;
+    doors_close_admin(doors);
+    if (doors->log)
+        sp_accesslog_free(doors->log);
+    sp_mem_free(doors);
+}
