@@ -21,7 +21,7 @@ enum { MUX_CALLS_MAX = 4096 };
 
 static bool fits(const struct sp_line *line, const struct sp_stream *stream, bool multiplexed)
 {
-    if (line->last || line->state != SP_LINE_OPEN)
+    if (line->last || line->state != SP_LINE_OPEN || line->conn.codec != stream->codec)
         return false;
     bool free = sp_list_is_empty(&line->calls_out);
     if (!multiplexed)
@@ -104,9 +104,13 @@ static bool start_connect(struct sp_stream *stream, enum sp_why *ret_why)
 static bool wants_connect(const struct sp_endpoint *endpoint, const struct sp_stream *stream,
                           bool multiplexed)
 {
-    if (multiplexed && !stream->exclusive && !endpoint->talks_back)
-        return endpoint->connecting_count == 0;
-    return endpoint->connecting_count <= endpoint->pending_count;
+    if (!multiplexed || stream->exclusive || endpoint->talks_back)
+        return endpoint->connecting_count <= endpoint->pending_count;
+    const struct sp_line *line;
+    SP_LIST_EACH(&endpoint->connecting, line, next, struct sp_line, pool_link)
+        if (line->conn.codec == stream->codec)
+            return false;
+    return true;
 }
 
 sp_err sp_pool_take(struct sp_stream *stream, enum sp_why *ret_why)
@@ -157,12 +161,18 @@ static void serve_pending(struct sp_endpoint *endpoint)
     struct sp_stream *stream;
     SP_LIST_EACH(&endpoint->pending, stream, next, struct sp_stream, pool_link) {
         struct sp_line *line = find(endpoint, stream, stream->codec->multiplexed);
-        if (!line)
+        if (!line && !stream->codec->multiplexed && sp_list_is_empty(&endpoint->idle))
             break;
+        if (!line)
+            continue; /* one behind it may speak what there is a line for */
         sp_pool_forget(stream);
         bind(line, stream);
         next = endpoint->pending.next; /* binding may have run other calls: begin again */
     }
+    enum sp_why why;
+    stream = SP_LIST_FIRST(&endpoint->pending, struct sp_stream, pool_link);
+    if (stream && stream->codec->multiplexed && endpoint->connecting_count == 0)
+        (void)start_connect(stream, &why); /* refused: the next line that closes tries anew */
     sp_endpoint_unuse(endpoint);
 }
 
@@ -183,15 +193,19 @@ void sp_pool_line_failed(struct sp_line *line, enum sp_why why, sp_err err)
     sp_cell_add(&endpoint->cx_connect_fail, 1);
     sp_cell_add(&cluster->cells.cx_connect_fail, 1);
     endpoint->users++;
-    bool shared = line->conn.codec->multiplexed && !endpoint->talks_back;
-    uint32_t keep = shared ? 0 : endpoint->connecting_count;
-    while (endpoint->pending_count > keep) {
-        struct sp_stream *stream = SP_LIST_FIRST(&endpoint->pending, struct sp_stream, pool_link);
+    const struct sp_codec *codec = line->conn.codec;
+    bool shared = codec->multiplexed && !endpoint->talks_back;
+    struct sp_stream *stream;
+    SP_LIST_EACH(&endpoint->pending, stream, next, struct sp_stream, pool_link) {
+        if (!shared && endpoint->pending_count <= endpoint->connecting_count)
+            break;
+        if (shared && stream->codec != codec)
+            continue;
         sp_pool_forget(stream);
         sp_stream_connect_failed(stream, why, sp_err_str(err));
-        keep = shared ? 0 : endpoint->connecting_count;
         if (shared && endpoint->connecting_count)
             break; /* a retry has begun another connect: the rest waits for that one */
+        next = endpoint->pending.next; /* telling may have run other calls: begin again */
     }
     sp_endpoint_unuse(endpoint);
 }
