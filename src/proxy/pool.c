@@ -101,16 +101,21 @@ static bool start_connect(struct sp_stream *stream, enum sp_why *ret_why)
     return true;
 }
 
+static bool is_connecting(const struct sp_endpoint *endpoint, const struct sp_codec *codec)
+{
+    const struct sp_line *line;
+    SP_LIST_EACH(&endpoint->connecting, line, next, struct sp_line, pool_link)
+        if (line->conn.codec == codec)
+            return true;
+    return false;
+}
+
 static bool wants_connect(const struct sp_endpoint *endpoint, const struct sp_stream *stream,
                           bool multiplexed)
 {
-    if (!multiplexed || stream->exclusive || endpoint->talks_back)
-        return endpoint->connecting_count <= endpoint->pending_count;
-    const struct sp_line *line;
-    SP_LIST_EACH(&endpoint->connecting, line, next, struct sp_line, pool_link)
-        if (line->conn.codec == stream->codec)
-            return false;
-    return true;
+    if (multiplexed && !stream->exclusive && !endpoint->talks_back)
+        return !is_connecting(endpoint, stream->codec);
+    return endpoint->connecting_count <= endpoint->pending_count;
 }
 
 sp_err sp_pool_take(struct sp_stream *stream, enum sp_why *ret_why)
@@ -203,7 +208,7 @@ void sp_pool_line_failed(struct sp_line *line, enum sp_why why, sp_err err)
             continue;
         sp_pool_forget(stream);
         sp_stream_connect_failed(stream, why, sp_err_str(err));
-        if (shared && endpoint->connecting_count)
+        if (shared && is_connecting(endpoint, codec))
             break; /* a retry has begun another connect: the rest waits for that one */
         next = endpoint->pending.next; /* telling may have run other calls: begin again */
     }
