@@ -32,7 +32,7 @@ struct sp_ask_all {
     const struct sp_ask_kind *kind;
     struct sp_timer late;
     uint32_t out;                /* workers that have not come back */
-    uint32_t answered;
+    bool failed;                 /* memory was out: no answer but 503 */
 };
 
 struct sp_ask_part {

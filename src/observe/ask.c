@@ -32,6 +32,11 @@ static void finish(struct sp_ask_all *all)
         return;
     }
     sp_http_on_gone(all->call, NULL, NULL);
+    if (all->failed) {
+        sp_http_answer(all->call, 503, NULL, SP_STR("memory is out\n"));
+        kind->free(all);
+        return;
+    }
     kind->on_done(all);
 }
 
@@ -69,7 +74,6 @@ static void on_then(void *arg)
         all->kind->on_part(all, part);
     all->kind->deinit_part(part);
     sp_mem_free(part);
-    all->answered++;
     if (--all->out == 0)
         finish(all);
 }
@@ -78,14 +82,13 @@ static void ask_one(struct sp_ask_all *all, uint32_t index)
 {
     struct sp_admin *admin = all->admin;
     struct sp_ask_part *part = sp_mem_zalloc(all->kind->part_bytes);
-    if (!part)
-        return;
-    part->all = all;
-    part->ops = admin->config.ops;
-    if (!all->kind->init_part(part, all)) {
+    if (!part || !all->kind->init_part(part, all)) {
+        all->failed = true; /* half a sum is no answer */
         sp_mem_free(part);
         return;
     }
+    part->all = all;
+    part->ops = admin->config.ops;
     all->out++;
     if (admin->config.ops->ask(admin->config.arg, index, on_worker, on_then, part))
         return;
@@ -128,8 +131,6 @@ static bool init_part(struct sp_ask_part *part, struct sp_ask_all *all)
 {
     struct gather_part *p = SP_CONTAINER(part, struct gather_part, part);
     p->gather = sp_gather_new(sp_rng_next(sp_loop_rng(all->admin->loop)));
-    if (!p->gather)
-        SP_CONTAINER(all, struct gather_all, all)->whole->failed = true;
     return p->gather != NULL;
 }
 

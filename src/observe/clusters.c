@@ -38,6 +38,11 @@ static void text_word(struct sp_buf *out, const struct sp_subject *s, const char
     sp_buf_add_char(out, '\n');
 }
 
+static uint64_t successes(const struct sp_endpoint_view *v)
+{
+    return v->rq_total - SP_MIN(v->rq_total, v->rq_error + v->rq_active);
+}
+
 static void text_endpoint(struct sp_buf *out, const struct sp_subject *s, const struct sp_gather_endpoint *ep)
 {
     char where[SP_ADDR_TEXT_BYTES];
@@ -48,7 +53,7 @@ static void text_endpoint(struct sp_buf *out, const struct sp_subject *s, const 
     text_pair(out, s, where, "cx_total", v->cx_total);
     text_pair(out, s, where, "rq_active", v->rq_active);
     text_pair(out, s, where, "rq_error", v->rq_error);
-    text_pair(out, s, where, "rq_success", v->rq_total - SP_MIN(v->rq_total, v->rq_error + v->rq_active));
+    text_pair(out, s, where, "rq_success", successes(v));
     text_pair(out, s, where, "rq_total", v->rq_total);
     text_word(out, s, where, "hostname", ep->hostname);
     text_word(out, s, where, "health_flags", v->healthy ? SP_STR("healthy") : SP_STR("/failed_eds_health"));
@@ -89,8 +94,7 @@ static void json_addr(struct sp_buf *out, const sp_addr *addr)
 
 static void json_stat(struct sp_buf *out, const char *name, const char *type, uint64_t value)
 {
-    sp_buf_printf(out, "%s{\"name\":\"%s\",\"type\":\"%s\",\"value\":\"%llu\"}", out->ptr[out->len - 1] == '[' ? "" : ",", name,
-                  type, (unsigned long long)value);
+    sp_buf_printf(out, "{\"name\":\"%s\",\"type\":\"%s\",\"value\":\"%llu\"}", name, type, (unsigned long long)value);
 }
 
 static void json_endpoint(struct sp_buf *out, const struct sp_gather_endpoint *ep)
@@ -99,13 +103,23 @@ static void json_endpoint(struct sp_buf *out, const struct sp_gather_endpoint *e
     sp_buf_add_c(out, "{\"address\":");
     json_addr(out, &ep->addr);
     sp_buf_add_c(out, ",\"stats\":[");
-    json_stat(out, "cx_connect_fail", "COUNTER", v->cx_connect_fail);
-    json_stat(out, "cx_total", "COUNTER", v->cx_total);
-    json_stat(out, "rq_error", "COUNTER", v->rq_error);
-    json_stat(out, "rq_success", "COUNTER", v->rq_total - SP_MIN(v->rq_total, v->rq_error + v->rq_active));
-    json_stat(out, "rq_total", "COUNTER", v->rq_total);
-    json_stat(out, "cx_active", "GAUGE", v->cx_active);
-    json_stat(out, "rq_active", "GAUGE", v->rq_active);
+    const struct {
+        const char *name, *type;
+        uint64_t value;
+    } stats[] = {
+        { "cx_connect_fail", "COUNTER", v->cx_connect_fail },
+        { "cx_total", "COUNTER", v->cx_total },
+        { "rq_error", "COUNTER", v->rq_error },
+        { "rq_success", "COUNTER", successes(v) },
+        { "rq_total", "COUNTER", v->rq_total },
+        { "cx_active", "GAUGE", v->cx_active },
+        { "rq_active", "GAUGE", v->rq_active },
+    };
+    for (size_t i = 0; i < SP_COUNTOF(stats); i++) {
+        if (i)
+            sp_buf_add_char(out, ',');
+        json_stat(out, stats[i].name, stats[i].type, stats[i].value);
+    }
     sp_buf_printf(out, "],\"health_status\":{\"eds_health_status\":\"%s\"},\"weight\":%u,\"hostname\":",
                   v->healthy ? "HEALTHY" : "UNHEALTHY", v->weight);
     sp_buf_add_json(out, ep->hostname);

@@ -17,7 +17,7 @@ enum sp_subject_kind { SP_SUBJECT_CLUSTER, SP_SUBJECT_CHAIN, SP_SUBJECT_LISTENER
 
 enum {
     SP_FOLD_BOUNDS = 19,            /* Envoy's histogram bounds; +Inf besides */
-    SP_GATHER_SERIES_MAX = 16384,   /* different label sets that are shown; the rest is added to one */
+    SP_GATHER_SERIES_MAX = 4096,    /* different label sets that are shown; the rest is added to one */
     SP_GATHER_LABEL_BYTES = 256,    /* of one label's value; longer ones are cut */
 };
 
