@@ -153,6 +153,29 @@ static void a_crowd_is_taken_in_few_turns_but_never_above_the_batch(void **state
     sp_loop_free(loop);
 }
 
+static void after_a_crowd_single_connections_are_cheap_again(void **state)
+{
+    struct sp_loop *loop = new_loop();
+    struct door door;
+    uint16_t port = door_open(&door, loop);
+    int fds[60];
+    for (int i = 0; i < 50; i++)
+        fds[i] = raw_connect(port);
+    run_until(loop, door.count == 50);
+    count_accepts(loop);
+    for (uint32_t i = 50; i < 60; i++) {
+        fds[i] = raw_connect(port);
+        run_until(loop, door.count == i + 1);
+        run_turns(loop, 2);
+    }
+    assert_true(accepts_in_vain <= 1); /* the one that found out */
+    count_no_more(loop);
+    for (int i = 0; i < 60; i++)
+        close(fds[i]);
+    door_close(&door);
+    sp_loop_free(loop);
+}
+
 static void a_paused_acceptor_takes_nobody_until_resumed(void **state)
 {
     struct sp_loop *loop = new_loop();
@@ -218,6 +241,36 @@ static void it_may_close_inside_its_callback_and_be_gone(void **state)
     run_turns(loop, 5);
     close(a);
     close(b);
+    sp_loop_free(loop);
+}
+
+static void close_the_door(struct rec *rec, struct sp_slab *slab, char *ptr, size_t len)
+{
+    struct door *door = rec->arg;
+    sp_acceptor_close(&door->acceptor);
+    memset(door, 0xa5, sizeof(*door));
+    free(door);
+}
+
+static void one_closed_in_the_same_batch_takes_nobody(void **state)
+{
+    struct sp_loop *loop = new_loop();
+    struct door *door = malloc(sizeof(*door));
+    struct rec rec;
+    int fds[2];
+    uint16_t port = door_open(door, loop);
+    unix_pair(fds);
+    rec_open(&rec, loop, fds[0], true);
+    run_turns(loop, 1);
+    rec.do_bytes = close_the_door;
+    rec.arg = door;
+    raw_write(fds[1], "x", 1); /* the first to be ready, so the first to be told */
+    int fd = raw_connect(port);
+    run_until(loop, rec.reads);
+    run_turns(loop, 2);
+    close(fd);
+    close(fds[1]);
+    rec_close(&rec, loop);
     sp_loop_free(loop);
 }
 
@@ -406,9 +459,11 @@ int main(void)
         cmocka_unit_test(a_connection_comes_with_its_peer_and_without_nagle),
         cmocka_unit_test(single_connections_cost_one_accept_each),
         cmocka_unit_test(a_crowd_is_taken_in_few_turns_but_never_above_the_batch),
+        cmocka_unit_test(after_a_crowd_single_connections_are_cheap_again),
         cmocka_unit_test(a_paused_acceptor_takes_nobody_until_resumed),
         cmocka_unit_test(out_of_descriptors_it_pauses_itself_and_says_so_once),
         cmocka_unit_test(it_may_close_inside_its_callback_and_be_gone),
+        cmocka_unit_test(one_closed_in_the_same_batch_takes_nobody),
         cmocka_unit_test(pausing_inside_the_callback_ends_the_batch),
         cmocka_unit_test(one_descriptor_serves_two_loops),
         cmocka_unit_test(an_address_in_use_is_said_and_reuse_port_shares_it),

@@ -3,7 +3,7 @@
 #include "io/fdpass.h"
 
 #include <pthread.h>
-#include <sys/stat.h>
+#include <sys/resource.h>
 
 #include "io/file.h"
 #include "unit/io/help.h"
@@ -85,6 +85,30 @@ static void more_than_the_reader_has_room_for_is_refused_and_closed(void **state
     assert_int_equal(sp_fdpass_recv(pair[1], &byte, 1, got, 3, &count, 1000), SP_E_LIMIT);
     assert_int_equal(sp_proc_open_files(), before);
     close_fds(fds, 8);
+    close_fds(pair, 2);
+}
+
+static void a_reader_out_of_descriptors_gets_none_instead_of_some(void **state)
+{
+    int pair[2], fds[4], got[8];
+    char byte;
+    uint32_t count;
+    struct rlimit before, low;
+    unix_pair(pair);
+    make_fds(fds, 4);
+    assert_int_equal(sp_fdpass_send(pair[0], "x", 1, fds, 4, 1000), 0);
+    int next = dup(0); /* the lowest free number: room for two */
+    close(next);
+    uint32_t open_before = sp_proc_open_files();
+    getrlimit(RLIMIT_NOFILE, &before);
+    low = before;
+    low.rlim_cur = (rlim_t)next + 2;
+    setrlimit(RLIMIT_NOFILE, &low);
+    ssize_t len = sp_fdpass_recv(pair[1], &byte, 1, got, 8, &count, 1000);
+    setrlimit(RLIMIT_NOFILE, &before);
+    assert_int_equal(len, SP_E_LIMIT);
+    assert_int_equal(sp_proc_open_files(), open_before);
+    close_fds(fds, 4);
     close_fds(pair, 2);
 }
 
@@ -185,6 +209,7 @@ int main(void)
         cmocka_unit_test(bytes_alone_bring_no_descriptors),
         cmocka_unit_test(the_most_that_fits_in_a_message_passes),
         cmocka_unit_test(more_than_the_reader_has_room_for_is_refused_and_closed),
+        cmocka_unit_test(a_reader_out_of_descriptors_gets_none_instead_of_some),
         cmocka_unit_test(two_messages_keep_their_descriptors_apart),
         cmocka_unit_test(nobody_there_comes_to_the_time_limit),
         cmocka_unit_test(a_long_message_brings_its_descriptors_once),

@@ -2,7 +2,7 @@
  * told once, in order; stopping gives out what is inside; pipes and slabs come back. */
 #include "io/pump.h"
 
-#include <pthread.h>
+#include <sys/ioctl.h>
 
 #include "base/rng.h"
 #include "io/epoll_impl.h"
@@ -53,6 +53,18 @@ static void relay_start(struct relay *relay, struct sp_loop *loop)
     relay->pump.on_moved = on_moved;
     relay->pump.on_done = on_done;
     assert_int_equal(sp_pump_start(&relay->pump, &relay->a.sock, &relay->b.sock), 0);
+}
+
+/* Pipes that wait to be lent again are empty, and none is out. */
+static void check_pipes(struct sp_loop *loop)
+{
+    struct sp_epoll *e = (struct sp_epoll *)loop;
+    assert_int_equal(loop->view.pipes_open, e->pipe_count);
+    for (int i = 0; i < e->pipe_count; i++) {
+        int waiting = -1;
+        assert_int_equal(ioctl(e->pipes[i][0], FIONREAD, &waiting), 0);
+        assert_int_equal(waiting, 0);
+    }
 }
 
 static void relay_end(struct relay *relay)
@@ -151,7 +163,7 @@ static void check_flow(size_t feed_step, size_t read_step, uint32_t read_each, u
     char x;
     assert_int_equal(raw_read(relay.out, &x, 1), 0);
     relay_end(&relay);
-    assert_int_equal(loop->view.pipes_open, ((struct sp_epoll *)loop)->pipe_count); /* none is lent */
+    check_pipes(loop);
     sp_loop_free(loop);
 }
 
@@ -260,6 +272,27 @@ static void a_receiver_that_breaks_is_told_by_the_pump(void **state)
     assert_int_equal(relay.done, SP_E_RESET);
     run_turns(loop, 3);
     assert_int_equal(relay.dones, 1);
+    assert_int_equal(relay.b.ends, 1); /* no pump reads from it: its end is its owner's */
+    assert_int_equal(relay.b.end, SP_E_RESET);
+    relay_end(&relay);
+    sp_loop_free(loop);
+}
+
+static void a_receiver_found_broken_by_the_sending_is_told_both_ways(void **state)
+{
+    struct sp_loop *loop = new_loop();
+    struct relay relay;
+    relay_start(&relay, loop);
+    run_turns(loop, 2);
+    raw_write(relay.in, "x",
+              1); /* the first to be ready, so the sending comes before the event of the break */
+    raw_reset(relay.out);
+    relay.out = -1;
+    run_until(loop, relay.dones && relay.b.ends);
+    assert_int_equal(relay.done, SP_E_RESET);
+    assert_int_equal(relay.b.end, SP_E_RESET);
+    run_turns(loop, 3);
+    assert_int_equal(relay.dones + relay.b.ends, 2);
     relay_end(&relay);
     sp_loop_free(loop);
 }
@@ -275,7 +308,7 @@ static void a_receiver_that_breaks_with_bytes_inside_gives_the_pipe_back(void **
     run_until(loop, relay.dones);
     assert_int_equal(relay.done, SP_E_RESET);
     relay_end(&relay);
-    assert_int_equal(loop->view.pipes_open, ((struct sp_epoll *)loop)->pipe_count);
+    check_pipes(loop);
     sp_loop_free(loop);
 }
 
@@ -417,7 +450,7 @@ static void cancelling_drops_what_is_inside_without_a_word(void **state)
     run_turns(loop, 3);
     assert_int_equal(relay.dones, 0);
     relay_end(&relay);
-    assert_int_equal(loop->view.pipes_open, ((struct sp_epoll *)loop)->pipe_count);
+    check_pipes(loop);
     sp_loop_free(loop);
 }
 
@@ -469,6 +502,7 @@ int main(void)
         cmocka_unit_test(a_flow_that_thins_out_is_copied_again_and_holds_no_pipe),
         cmocka_unit_test(a_source_that_breaks_is_told_by_the_pump),
         cmocka_unit_test(a_receiver_that_breaks_is_told_by_the_pump),
+        cmocka_unit_test(a_receiver_found_broken_by_the_sending_is_told_both_ways),
         cmocka_unit_test(a_receiver_that_breaks_with_bytes_inside_gives_the_pipe_back),
         cmocka_unit_test(half_close_passes_through_and_the_answer_comes_back),
         cmocka_unit_test(a_break_is_told_by_both_pumps_of_a_relay),
