@@ -273,6 +273,7 @@ static void on_conn_closed(struct sp_conn *conn)
     struct sp_worker *worker = line->worker;
     sp_timer_stop(worker->loop, &line->timer);
     sp_list_remove(&line->link);
+    sp_list_remove(&line->wait_link);
     unbind(line);
     if (line->chain) {
         struct sp_listener *listener = line->chain->listener;
@@ -424,8 +425,8 @@ uint32_t sp_line_take_id(struct sp_line *line, struct sp_stream *stream)
     return line->next_id;
 }
 
-/* `whole`: the call's messages have passed wholly. Then the line ends by FIN, for a server may take a reset for a
- * fault of its own. */
+/* `whole`: the call's messages have passed wholly. Then the line ends by FIN, for a server may take a reset
+ * for a fault of its own. */
 static void release_upstream(struct sp_line *line, bool whole)
 {
     uint32_t most = line->endpoint->cluster->spec->max_requests_per_connection;
