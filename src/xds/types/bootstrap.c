@@ -15,9 +15,10 @@ struct whole {
     struct sp_form_doc *doc;
     const struct sp_pb_bootstrap_bootstrap_static_resources *msg;
     struct sp_snapshot *snapshot;
-    struct sp_map names; /* of clusters: read or not -> their message */
-    struct sp_vec uses;  /* of struct sp_xds_use */
-    sp_err err;          /* SP_E_NOMEM, or the last that was said in the document */
+    struct sp_map names;  /* of clusters: read or not -> their message */
+    struct sp_map places; /* address -> struct place */
+    struct sp_vec uses;   /* of struct sp_xds_use */
+    sp_err err;           /* SP_E_NOMEM, or the last that was said in the document */
 };
 
 static void note(struct whole *w, sp_err err)
@@ -102,6 +103,46 @@ static void check_uses(struct whole *w)
     }
 }
 
+/* ---- addresses ---- */
+
+/* An address that is taken, and by whom. */
+struct place {
+    char text[SP_ADDR_TEXT_BYTES];
+    const char *owner;
+};
+
+static void take_place(struct whole *w, const sp_addr *addr, const void *msg, uint32_t field,
+                       const char *owner)
+{
+    if (addr->family == SP_ADDR_NONE || (addr->family != SP_ADDR_UNIX && addr->port == 0))
+        return;
+    struct place *place = sp_arena_alloc(w->doc->arena, sizeof(*place));
+    if (!place) {
+        note(w, SP_E_NOMEM);
+        return;
+    }
+    place->owner = owner;
+    sp_str text = addr->family == SP_ADDR_UNIX
+                      ? sp_str_c(addr->path)
+                      : sp_str_of(place->text, sp_addr_print(addr, place->text, sizeof(place->text)));
+    const struct place *other = sp_map_get(&w->places, text);
+    if (!other) {
+        note(w, sp_map_put(&w->places, text, place, NULL));
+        return;
+    }
+    sp_form_error(w->doc, SP_E_INVALID, msg, field, "%.*s is taken by %s", SP_STR_ARG(text), other->owner);
+    wrong(w);
+}
+
+static void take_doors(struct whole *w, const struct sp_pb_bootstrap_bootstrap *msg,
+                       const struct sp_settings *settings)
+{
+    take_place(w, &settings->admin, msg->admin, SP_FIELD_BOOTSTRAP_ADMIN_ADDRESS, "admin");
+    if (settings->lightsdk.on)
+        take_place(w, &settings->lightsdk.api, msg, SP_FIELD_BOOTSTRAP_BOOTSTRAP_BOOTSTRAP_EXTENSIONS,
+                   "the light SDK's door");
+}
+
 /* ---- listeners ---- */
 
 static void read_listener(struct whole *w, const struct sp_xds_reading *in, struct sp_pb_listener_listener *m)
@@ -114,61 +155,12 @@ static void read_listener(struct whole *w, const struct sp_xds_reading *in, stru
     if (sp_snapshot_listener(w->snapshot, resource->name)) {
         sp_form_error(w->doc, SP_E_INVALID, m, SP_FIELD_LISTENER_LISTENER_NAME, "%.*s stands twice",
                       SP_STR_ARG(resource->name));
+        sp_resource_unref(resource);
         wrong(w);
+        return;
     }
+    take_place(w, &resource->listener->addr, m, SP_FIELD_LISTENER_LISTENER_ADDRESS, "another listener");
     put(w, resource);
-}
-
-/* An address that is taken, and by whom. */
-struct place {
-    char text[SP_ADDR_TEXT_BYTES];
-    const char *owner; /* NULL: a listener */
-};
-
-static bool is_bound(const sp_addr *addr)
-{
-    return addr->family == SP_ADDR_UNIX || (addr->family != SP_ADDR_NONE && addr->port != 0);
-}
-
-static void take_place(struct whole *w, struct sp_map *taken, const sp_addr *addr, const void *msg,
-                       uint32_t field, const char *owner)
-{
-    struct place *place = sp_arena_alloc(w->doc->arena, sizeof(*place));
-    if (!place) {
-        note(w, SP_E_NOMEM);
-        return;
-    }
-    place->owner = owner;
-    sp_str text = addr->family == SP_ADDR_UNIX
-                      ? sp_str_c(addr->path)
-                      : sp_str_of(place->text, sp_addr_print(addr, place->text, sizeof(place->text)));
-    const struct place *other = sp_map_get(taken, text);
-    if (!other) {
-        note(w, sp_map_put(taken, text, place, NULL));
-        return;
-    }
-    sp_form_error(w->doc, SP_E_INVALID, msg, field, "%.*s is taken by %s", SP_STR_ARG(text),
-                  other->owner ? other->owner : "another listener");
-    wrong(w);
-}
-
-static void check_places(struct whole *w, const struct sp_pb_bootstrap_bootstrap *msg,
-                         const struct sp_settings *settings)
-{
-    struct sp_map taken;
-    sp_map_init(&taken, 0);
-    if (settings && is_bound(&settings->admin))
-        take_place(w, &taken, &settings->admin, msg->admin, SP_FIELD_BOOTSTRAP_ADMIN_ADDRESS, "admin");
-    if (settings && settings->lightsdk.on && is_bound(&settings->lightsdk.api))
-        take_place(w, &taken, &settings->lightsdk.api, msg, SP_FIELD_BOOTSTRAP_BOOTSTRAP_BOOTSTRAP_EXTENSIONS,
-                   "the light SDK's door");
-    for (uint32_t i = 0; w->msg && i < w->msg->listeners_len; i++) {
-        const struct sp_pb_listener_listener *m = w->msg->listeners[i];
-        const struct sp_listener_spec *spec = m->name.len ? sp_snapshot_listener(w->snapshot, m->name) : NULL;
-        if (spec && is_bound(&spec->addr))
-            take_place(w, &taken, &spec->addr, m, SP_FIELD_LISTENER_LISTENER_ADDRESS, NULL);
-    }
-    sp_map_deinit(&taken);
 }
 
 /* ---- the whole ---- */
@@ -180,12 +172,13 @@ static void read_whole(struct whole *w, const struct sp_pb_bootstrap_bootstrap *
     struct sp_xds_reading in = { .doc = w->doc, .settings = err ? NULL : settings, .uses = &w->uses };
     note(w, err);
     w->msg = msg->static_resources;
+    if (!err)
+        take_doors(w, msg, settings);
     for (uint32_t i = 0; w->msg && i < w->msg->clusters_len; i++)
         read_cluster(w, &in, w->msg->clusters[i]);
     for (uint32_t i = 0; w->msg && i < w->msg->listeners_len; i++)
         read_listener(w, &in, w->msg->listeners[i]);
     check_uses(w);
-    check_places(w, msg, in.settings);
 }
 
 sp_err sp_xds_bootstrap(struct sp_form_doc *doc, const struct sp_pb_bootstrap_bootstrap *msg,
@@ -198,9 +191,11 @@ sp_err sp_xds_bootstrap(struct sp_form_doc *doc, const struct sp_pb_bootstrap_bo
     if (!w.snapshot)
         return SP_E_NOMEM;
     sp_map_init(&w.names, 0);
+    sp_map_init(&w.places, 0);
     sp_vec_init(&w.uses, sizeof(struct sp_xds_use));
     read_whole(&w, msg, keep, &settings);
     sp_vec_deinit(&w.uses);
+    sp_map_deinit(&w.places);
     sp_map_deinit(&w.names);
     if (w.err) {
         sp_snapshot_unref(w.snapshot);

@@ -70,11 +70,10 @@ static void take_json(struct sp_xds_build *b, const struct sp_pb_google_struct *
         const struct sp_pb_google_value *value = entry->value;
         fields[i].key = sp_xds_str(b, entry->key);
         if (value && value->kind_case == SP_FIELD_GOOGLE_VALUE_STRING_VALUE)
-            fields[i].text = take_text(b, json, SP_FIELD_GOOGLE_STRUCT_FIELDS, value->string_value);
+            fields[i].text = take_text(b, value, 0, value->string_value);
         else
-            SP_XDS_REFUSE(b, json, SP_FIELD_GOOGLE_STRUCT_FIELDS,
-                          "%.*s: a key of a log has one text, such as \"%%RESPONSE_CODE%%\"",
-                          SP_STR_ARG(entry->key));
+            SP_XDS_REFUSE(b, value ? (const void *)value : json, 0,
+                          "a key of a log has one text, such as \"%%RESPONSE_CODE%%\"");
     }
     if (sort && fields)
         qsort(fields, json->fields_len, sizeof(*fields), compare_keys);

@@ -141,7 +141,7 @@ static inline void put_said(const struct frame *frame, const struct sp_form_erro
         above += *c == '\n';
     sp_str path = sp_str_c(error->path), prefix = sp_str_c(frame->path);
     bool inside = error->line > above;
-    if (inside && prefix.len && sp_str_starts(path, prefix))
+    if (prefix.len && sp_str_starts(path, prefix))
         path = sp_str_from(path, prefix.len);
     if (path.len && path.ptr[0] == '.')
         path = sp_str_from(path, 1);

@@ -1,0 +1,208 @@
+/* The whole of a bootstrap: what only all of it together can tell, and running out of memory on the way. */
+#include "unit/xds/help.h"
+
+#define TCP_TO(cluster)                                                                                             \
+    "filter_chains: [{filters: [{name: tcp, typed_config: {\"@type\": "                                             \
+    "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: " cluster \
+    "}}]}]"
+#define AT(port) "address: {socket_address: {address: 127.0.0.1, port_value: " port "}}"
+
+static void everything_is_told_at_once_in_the_order_of_the_text(void **state)
+{
+    (void)state;
+    struct loaded l;
+    struct sp_buf said;
+    sp_buf_init(&said, 0);
+    load(&l, "f.yaml",
+         SP_STR("static_resources:\n"
+                "  listeners:\n"
+                "  - {name: a, " AT("1") ", tcp_backlog_size: 99999, " TCP_TO(
+                    "nowhere") "}\n"
+                               "  - {name: b, " AT("2") ", " TCP_TO(
+                                   "out") "}\n"
+                                          "  clusters:\n"
+                                          "  - {name: out, connect_timeout: 0.1s}\n"
+                                          "admin: {address: {pipe: {path: a}}}\n"));
+    assert_int_equal(l.err, SP_E_INVALID);
+    sp_form_print_errors(&l.doc, &said);
+    check_str(
+        sp_buf_str(&said),
+        "f.yaml:3:97: static_resources.listeners[0].tcp_backlog_size: must be at most 65535\n"
+        "f.yaml:3:268: static_resources.listeners[0].filter_chains[0].filters[0].typed_config.cluster: there is no cluster "
+        "nowhere\n"
+        "f.yaml:6:5: static_resources.clusters[0].load_assignment: is missing: write {cluster_name, endpoints: "
+        "[{lb_endpoints: [{endpoint: {address}}]}]}\n"
+        "f.yaml:7:19: admin.address.pipe: is not supported: admin is on a Unix socket under --base-dir anyway\n");
+    sp_buf_deinit(&said);
+    unload(&l);
+}
+
+static void a_route_to_a_cluster_that_is_wrong_itself_is_no_second_error(void **state)
+{
+    (void)state;
+    check_says(
+        &whole,
+        "static_resources:\n  clusters:\n  - {name: out}\n  listeners:\n  - {name: a, " AT("1") ", " TCP_TO(
+            "out") "}\n",
+        "3:5: static_resources.clusters[0].load_assignment: is missing: write {cluster_name, endpoints: [{lb_endpoints: "
+        "[{endpoint: {address}}]}]}\n");
+}
+
+static void names_stand_once(void **state)
+{
+    (void)state;
+    check_says(&whole,
+               "static_resources:\n  clusters:\n"
+               "  - {name: out, load_assignment: {cluster_name: out}}\n"
+               "  - {name: out, load_assignment: {cluster_name: out}}\n"
+               "  listeners:\n"
+               "  - {name: a, " AT("1") ", " TCP_TO("out") "}\n"
+                                                           "  - {name: a, " AT("2") ", " TCP_TO("out") "}\n",
+               "4:12: static_resources.clusters[1].name: out stands twice; first in line 3\n"
+               "7:12: static_resources.listeners[1].name: a stands twice\n");
+}
+
+static void addresses_are_taken_once(void **state)
+{
+    (void)state;
+    check_says(
+        &whole,
+        "admin: {" AT(
+            "1") "}\n"
+                 "static_resources:\n  clusters: [{name: out, load_assignment: {cluster_name: out}}]\n"
+                 "  listeners:\n"
+                 "  - {name: a, " AT("1") ", " TCP_TO(
+                     "out") "}\n"
+                            "  - {name: b, " AT("2") ", " TCP_TO(
+                                "out") "}\n"
+                                       "  - {name: c, " AT("2") ", " TCP_TO(
+                                           "out") "}\n"
+                                                  "  - {name: d, address: {pipe: {path: /run/d}}, " TCP_TO(
+                                                      "out") "}\n"
+                                                             "  - {name: e, address: {pipe: {path: /run/d}}, " TCP_TO(
+                                                                 "out") "}\n"
+                                                                        "  - {name: f, " AT("0") ", " TCP_TO(
+                                                                            "out") "}\n"
+                                                                                   "  - {name: g, " AT("0") ", " TCP_TO(
+                                                                                       "out") "}\n"
+                                                                                              "bootstrap_extensions:\n"
+                                                                                              "- name: s\n  typed_config:\n    \"@type\": type.googleapis.com/sampan.proxy.v1.Settings\n"
+                                                                                              "    light_sdk: {" AT(
+                                                                                                  "2") ", traffic_listener: a}\n",
+        "5:15: static_resources.listeners[0].address: 127.0.0.1:1 is taken by admin\n"
+        "6:15: static_resources.listeners[1].address: 127.0.0.1:2 is taken by the light SDK's door\n"
+        "7:15: static_resources.listeners[2].address: 127.0.0.1:2 is taken by the light SDK's door\n"
+        "9:15: static_resources.listeners[4].address: /run/d is taken by another listener\n");
+}
+
+static void clusters_may_stand_after_the_routes_that_name_them(void **state)
+{
+    (void)state;
+    check_fine(&whole, "static_resources:\n  listeners:\n  - {name: a, " AT("1") ", " TCP_TO(
+                           "out") "}\n"
+                                  "  clusters: [{name: out, load_assignment: {cluster_name: out}}]\n");
+}
+
+static void xds_in_a_bootstrap_is_refused(void **state)
+{
+    (void)state;
+    check_says(
+        &whole, "dynamic_resources: {}",
+        "1:1: dynamic_resources: is known to Envoy but not supported: xDS is not built yet; write the resource under "
+        "static_resources\n");
+}
+
+static void json_says_the_same(void **state)
+{
+    (void)state;
+    struct loaded l;
+    load(&l, "f.json",
+         SP_STR("{\"static_resources\": {\"clusters\": [{\"name\": \"out\", \"connectTimeout\": \"1s\", "
+                "\"loadAssignment\": {\"clusterName\": \"out\"}}]}}"));
+    assert_int_equal(l.err, 0);
+    assert_int_equal(cluster_of(&l, "out")->connect_timeout_ns, NS_PER_S);
+    unload(&l);
+}
+
+/* ---- out of memory ---- */
+
+static const char everything[] =
+    "node: {id: me, metadata: {NAME: w}}\n"
+    "static_resources:\n"
+    "  clusters:\n"
+    "  - {name: out, load_assignment: {cluster_name: out, endpoints: [{lb_endpoints: [{endpoint: {" AT(
+        "9") "}}]}]}}\n"
+             "  listeners:\n"
+             "  - name: in\n"
+             "    " AT(
+                 "1") "\n"
+                      "    filter_chains:\n"
+                      "    - filter_chain_match: {prefix_ranges: [{address_prefix: 10.0.0.0, prefix_len: 8}]}\n"
+                      "      filters:\n"
+                      "      - name: http\n"
+                      "        typed_config:\n"
+                      "          \"@type\": type.googleapis.com/envoy.extensions.filters.network.http_connection_manager.v3."
+                      "HttpConnectionManager\n"
+                      "          stat_prefix: in\n"
+                      "          " ROUTER "          access_log: [{typed_config: {\"@type\": "
+                      "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog}}]\n"
+                      "          route_config:\n"
+                      "            virtual_hosts:\n"
+                      "            - name: a\n"
+                      "              domains: [a.example, \"*.b\", \"*\"]\n"
+                      "              routes:\n"
+                      "              - match: {safe_regex: {regex: \"/[a-z]+\"}, headers: [{name: a, string_match: {safe_regex: {regex: b}}}]}\n"
+                      "                route: {weighted_clusters: {clusters: [{name: out, weight: 1}]}, hash_policy: [{cookie: {name: c}}]}\n"
+                      "                request_headers_to_add: [{header: {key: a, value: b}}]\n"
+                      "              - {match: {prefix: /}, direct_response: {status: 200, body: {inline_string: x}}}\n";
+
+/* Each allocation fails once, in every place where one is made: nothing is lost, and the error is that one. Some
+ * may fail without harm: machine code for a regex, which is interpreted then. */
+static void a_failure_at_every_allocation_leaves_nothing_behind(void **state)
+{
+    (void)state;
+    struct sp_arena arena;
+    struct sp_form_doc doc;
+    void *msg = NULL;
+    sp_arena_init(&arena, NULL, 0, 1 << 16, 0);
+    assert_int_equal(sp_form_doc_init(&doc, &arena, "f.yaml"), 0);
+    assert_int_equal(sp_form_read_yaml(&doc, &sp_pb_bootstrap_bootstrap_msg, sp_str_c(everything), 0, &msg),
+                     0);
+    uint64_t made, n = 0, failed = 0;
+    do {
+        struct sp_arena keep;
+        struct sp_settings settings;
+        struct sp_snapshot *snapshot = NULL;
+        uint64_t blocks = sp_mem_live_blocks();
+        size_t held = arena.held_bytes;
+        sp_arena_init(&keep, NULL, 0, 256, 0);
+        sp_mem_fail_at(++n);
+        sp_err err = sp_xds_bootstrap(&doc, msg, &keep, &settings, &snapshot);
+        made = sp_mem_fail_at(0);
+        if (err && err != SP_E_NOMEM)
+            fail_msg("failing allocation %llu it says %s", (unsigned long long)n, sp_err_str(err));
+        failed += err != 0;
+        assert_int_equal(doc.errors_len, 0);
+        sp_snapshot_unref(snapshot);
+        sp_arena_deinit(&keep);
+        if (arena.held_bytes == held) /* what the document's arena took meanwhile stays its own */
+            assert_int_equal(sp_mem_live_blocks(), blocks);
+    } while (made >= n);
+    assert_true(failed >= 20);
+    sp_arena_deinit(&arena);
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(everything_is_told_at_once_in_the_order_of_the_text),
+        cmocka_unit_test(a_route_to_a_cluster_that_is_wrong_itself_is_no_second_error),
+        cmocka_unit_test(names_stand_once),
+        cmocka_unit_test(addresses_are_taken_once),
+        cmocka_unit_test(clusters_may_stand_after_the_routes_that_name_them),
+        cmocka_unit_test(xds_in_a_bootstrap_is_refused),
+        cmocka_unit_test(json_says_the_same),
+        cmocka_unit_test(a_failure_at_every_allocation_leaves_nothing_behind),
+    };
+    return cmocka_run_group_tests(tests, NULL, NULL);
+}
