@@ -1,0 +1,46 @@
+#!/usr/bin/env python3
+"""Attacks on real sidecars: smuggling, floods, slow clients, ill upstreams, caps, bulk, and the end of processes.
+
+    tests/e2e/attack.py                all scenarios
+    tests/e2e/attack.py ambiguous ...  only these
+
+The proxy is taken from $SAMPAN_BUILD (build/). One line for each check, then `N passed, N failed`. Figures that a
+machine's load can change are printed as comments and held to generous bounds.
+"""
+
+import argparse
+import os
+import resource
+
+from attacks import smuggle
+from harness import PROXY, Scenario, Tally, main_guard
+
+SCENARIOS = {
+    "ambiguous": smuggle.ambiguous,
+    "lengths": smuggle.lengths,
+    "sizes": smuggle.sizes,
+}
+
+
+def main():
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("scenario", nargs="*", help=", ".join(SCENARIOS))
+    args = parser.parse_args()
+    for name in args.scenario:
+        if name not in SCENARIOS:
+            parser.error(f"unknown scenario: {name}")
+    if not os.access(PROXY, os.X_OK):
+        print(f"not ok start: no sidecar at {PROXY}\n0 passed, 1 failed")
+        return 1
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
+
+    tally = Tally("sidecar")
+    for name in args.scenario or SCENARIOS:
+        with Scenario(tally, name) as s:
+            SCENARIOS[name](s)
+    return tally.finish()
+
+
+if __name__ == "__main__":
+    main_guard(main)

@@ -1,0 +1,1 @@
+"""The scenarios of attack.py, one file for each kind of attack."""
