@@ -26,6 +26,7 @@
 
 #define DETECT_NS_DEFAULT (300 * SP_NS_PER_MS)
 #define PROXY_HEADER_NS (5 * SP_NS_PER_S)
+#define IDLE_NS_DEFAULT (3600 * SP_NS_PER_S) /* a chain's own, where it says nothing */
 
 struct sp_intake {
     struct sp_conn conn;
@@ -36,6 +37,7 @@ struct sp_intake {
     struct sp_origin origin;
     enum sp_why why;
     bool proxy_header_done;
+    bool rests; /* the time for detection is over, and it may stay all the same */
     bool handed_over;
 };
 
@@ -157,6 +159,21 @@ static void hand_over(struct sp_intake *in, struct sp_chain *chain, enum sp_prot
         sp_tcp_start(chain, fd, &origin, first);
 }
 
+/* Nothing has come in time, and raw bytes have no chain here: it was opened ahead, and may wait as long as an
+ * idle connection does. `likely`: the chain that would have been its own, or NULL. False: not (any more). */
+static bool rest(struct sp_intake *in, const struct sp_chain *likely)
+{
+    bool depends;
+    const struct sp_chain *raw = choose(in, SP_PROTO_TCP, true, &depends);
+    if (in->conn.in_len || in->rests || (raw && raw->spec->kind == SP_CHAIN_TCP))
+        return false;
+    in->rests = true;
+    uint64_t ns = likely ? likely->spec->idle_ns : IDLE_NS_DEFAULT;
+    if (ns)
+        sp_timer_set(in->home->worker->loop, &in->timer, ns);
+    return true;
+}
+
 /* Look at what is known; hand over, cut, or wait for (more) bytes. `late`: no more will come in time. */
 static void look(struct sp_intake *in, bool late)
 {
@@ -167,8 +184,12 @@ static void look(struct sp_intake *in, bool late)
     if (depends || bolt) {
         protocol = in->conn.in_len ? sp_detect(sp_str_of(in->conn.in_at, in->conn.in_len), NULL)
                                    : SP_PROTO_NONE;
-        if (protocol == SP_PROTO_NONE && !late)
+        if (protocol == SP_PROTO_NONE && (!late || rest(in, chain)))
             return;
+        if (protocol == SP_PROTO_NONE && in->rests && !in->conn.in_len) {
+            cut(in, SP_WHY_IDLE);
+            return;
+        }
         if (protocol == SP_PROTO_NONE)
             protocol = SP_PROTO_TCP;
         chain = choose(in, protocol, true, &depends);
@@ -259,7 +280,7 @@ static struct sp_intake *intake_of(struct sp_conn *conn)
 static void on_timer(struct sp_timer *timer)
 {
     struct sp_intake *in = SP_CONTAINER(timer, struct sp_intake, timer);
-    sp_cell_add(&in->home->cells.detect_timeout, 1);
+    sp_cell_add(&in->home->cells.detect_timeout, !in->rests);
     go_on(in, true);
 }
 
