@@ -190,8 +190,8 @@ static void keep(struct sp_stream *s, sp_str *str)
     *str = sp_str_dup(&s->arena, sp_str_upto(*str, SP_REPORT_TEXT));
 }
 
-/* The head has been sent: what the report will say is copied, and the slab is free for the next read. So a call
- * that takes long pins what it needs and not a slab. Out of memory leaves gaps in the report. */
+/* The head has been sent: what the report will say is copied, and the slab is free for the next read. So a
+ * call that takes long pins what it needs and not a slab. Out of memory leaves gaps in the report. */
 static void let_go_of_head(struct sp_stream *s)
 {
     struct sp_head *head = &s->request;

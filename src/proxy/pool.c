@@ -209,7 +209,7 @@ void sp_pool_line_failed(struct sp_line *line, enum sp_why why, sp_err err)
         sp_pool_forget(stream);
         sp_stream_connect_failed(stream, why, sp_err_str(err));
         if (shared && is_connecting(endpoint, codec))
-            break; /* a retry has begun another connect: the rest waits for that one */
+            break;                     /* a retry has begun another connect: the rest waits for that one */
         next = endpoint->pending.next; /* telling may have run other calls: begin again */
     }
     sp_endpoint_unuse(endpoint);

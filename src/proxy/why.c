@@ -25,7 +25,7 @@ static const struct sp_why_row rows[] = {
                             "look at /clusters: is the set empty, or is everything unhealthy?" },
     [SP_WHY_NO_ORIGINAL_DST] = { "NO_ORIGINAL_DST", 503, "UH", "no_healthy_upstream",
                                  "the call's original destination is not known",
-                                 "calls to this cluster must come through interception, or carry its header" },
+                                 "calls to this cluster must come through interception or carry its header" },
     [SP_WHY_DNS] = { "DNS", 503, "DF", "dns_resolution_failure", "the cluster's names have no address",
                      "does the name resolve on this machine? see update_failure of the cluster" },
     [SP_WHY_CONNECT] = { "CONNECT", 503, "UF", "upstream_reset_before_response_started{connection_failure}",

@@ -3,9 +3,9 @@
  *    admin (main loop) ── ask ──> mail to worker k ── fn on its thread ──> mail back ── then ──> admin
  *    worker's ring of records ── mail when a quarter full ──> access log (main loop) ──> files
  *
- * The Unix socket of admin is named after the configuration file, so that each sidecar of a machine has one and
- * tools find it: <base-dir>/<xxh64 of the file's absolute path>.admin.sock. Where the folder cannot be made the
- * sidecar serves without it and says so: calls matter more than looking at them. */
+ * The Unix socket of admin is named after the configuration file, so that each sidecar of a machine has one
+ * and tools find it: <base-dir>/<xxh64 of the file's absolute path>.admin.sock. Where the folder cannot be
+ * made the sidecar serves without it and says so: calls matter more than looking at them. */
 #include "cmd/sampan-proxy/doors.h"
 
 #include <stdio.h>

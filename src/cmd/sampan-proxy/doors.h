@@ -9,7 +9,8 @@
 struct server;
 struct doors;
 
-/* Before the threads start; workers are made. Says on the log what it could not open; only memory is an error. */
+/* Before the threads start; workers are made. Says on the log what it could not open; only memory is an
+ * error. */
 sp_err doors_open(struct server *server, struct doors **ret_doors) SP_MUST_USE;
 /* SIGHUP. */
 void doors_reopen_logs(struct doors *doors);

@@ -20,7 +20,6 @@
 #include "intercept/rules.h"
 
 #define USER "sampan"
-#define INDENT "                                " /* of help's second column */
 
 enum verb { VERB_NONE, VERB_PRINT, VERB_APPLY, VERB_REMOVE };
 
@@ -69,8 +68,7 @@ static const struct option_row rows[] = {
                             "outbound to these networks passes: 10.0.0.0/8,fd00::/8" },
     [OPT_INCLUDE_CIDRS] = { "--include-cidrs", "LIST", "only outbound to these networks is taken" },
     [OPT_INBOUND_SOURCE] = { "--inbound-source", "LIST",
-                             "the sidecar's inbound side calls from these (127.0.0.6,::6): what else it\n" INDENT
-                             "sends to this machine comes in by the inbound port" },
+                             "where its inbound side calls from (127.0.0.6,::6): docs/intercept.md" },
     [OPT_TABLE] = { "--table", "NAME", "nft's table, of family inet (default: sampan)" },
     [OPT_MARK] = { "--mark", "N", "of packets for tproxy (default: 1337)" },
     [OPT_ROUTE_TABLE] = { "--route-table", "N", "where the mark is routed (default: 133)" },

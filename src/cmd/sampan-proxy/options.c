@@ -34,10 +34,9 @@ static const struct option_row rows[] = {
 
 void proxy_options_help(void)
 {
-    printf(
-        "sampan-proxy: the sidecar of the Sampan service mesh\n\n"
-        "usage: sampan-proxy -c FILE [options]\n"
-        "       sampan-proxy intercept print|apply|remove [options]   (see sampan-proxy intercept --help)\n\n");
+    printf("sampan-proxy: the sidecar of the Sampan service mesh\n\n"
+           "usage: sampan-proxy -c FILE [options]\n"
+           "       sampan-proxy intercept print|apply|remove [options]   (intercept --help says more)\n\n");
     for (unsigned i = 0; i < SP_COUNTOF(rows); i++) {
         char left[64];
         snprintf(left, sizeof(left), "%s%s%s %s", rows[i].alias ? rows[i].alias : "",

@@ -11,6 +11,7 @@
  *
  * On a terminal the page is drawn in place; without one it is a line a second. `--for N` ends after N
  * seconds, for scripts and tests; the exit status is 0 when calls were answered. */
+#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,6 +33,7 @@
 enum { CHILDREN = 2 * DEMO_SERVICES, PATH_BYTES = 4096, CALLS_PER_SECOND = 100, START_SECONDS = 10 };
 
 #define LOOK_NS (50 * SP_NS_PER_MS)
+#define REST_NS (200 * SP_NS_PER_MS)
 
 enum state { STARTING, RUNNING, ENDING };
 
@@ -94,8 +96,7 @@ static sp_err start_child(struct demo *d, unsigned at, const char *name, const c
 /* Programs lie beside us (installed: in libexec) or, in a build, in the folder of examples. */
 static const char *find_program(struct demo *d, const char *name, char *out)
 {
-    static const char *const places[] = { "", "../../../examples/", "../libexec/sampan/",
-                                          "../sampan-proxy/" };
+    static const char *const places[] = { "", "../../examples/", "../libexec/sampan/" };
     for (unsigned i = 0; i < SP_COUNTOF(places); i++) {
         snprintf(out, PATH_BYTES, "%.3000s/%s%s", d->exe_dir, places[i], name);
         if (access(out, X_OK) == 0)
@@ -203,12 +204,13 @@ static void show(struct demo *d)
     }
     demo_page_show(d->page, &out, seconds > 0 ? seconds : 1, d->screen, d->screen);
     if (d->screen)
-        sp_buf_printf(
-            &out,
-            "\n  load: %llu sent, %llu answered, %llu failed\n  sidecars: %s/*.yaml, admin on ports %u %u %u\n"
-            "\n  Ctrl-C ends everything\n",
-            (unsigned long long)load.sent, (unsigned long long)load.answered, (unsigned long long)load.failed,
-            d->dir, d->nodes[0].admin, d->nodes[1].admin, d->nodes[2].admin);
+        sp_buf_printf(&out,
+                      "\n  load: %llu sent, %llu answered, %llu failed\n"
+                      "  sidecars: %s/*.yaml, admin on ports %u %u %u\n"
+                      "\n  Ctrl-C ends everything\n",
+                      (unsigned long long)load.sent, (unsigned long long)load.answered,
+                      (unsigned long long)load.failed, d->dir, d->nodes[0].admin, d->nodes[1].admin,
+                      d->nodes[2].admin);
     else
         sp_buf_add_char(&out, '\n');
     fwrite(out.ptr, 1, out.len, stdout);
@@ -261,6 +263,16 @@ static void ask_ready(struct demo *d)
     }
 }
 
+static void signal_children(struct demo *d)
+{
+    for (unsigned i = 0; i < CHILDREN; i++)
+        if (d->children[i])
+            sp_child_signal(d->children[i], SIGTERM);
+    if (d->running == 0)
+        sp_loop_stop(d->loop);
+}
+
+/* The load rests first, so that the calls under way find everyone still there. */
 static void begin_end(struct demo *d)
 {
     if (d->state == ENDING) {
@@ -268,12 +280,9 @@ static void begin_end(struct demo *d)
         return;
     }
     d->state = ENDING;
-    sp_timer_stop(d->loop, &d->timer);
-    for (unsigned i = 0; i < CHILDREN; i++)
-        if (d->children[i])
-            sp_child_signal(d->children[i], SIGTERM);
-    if (d->running == 0)
-        sp_loop_stop(d->loop);
+    if (d->load)
+        demo_load_rest(d->load);
+    sp_timer_set(d->loop, &d->timer, d->load ? REST_NS : 0);
 }
 
 static void on_starting(struct demo *d)
@@ -303,6 +312,10 @@ static void on_timer(struct sp_timer *timer)
         on_starting(d);
         return;
     }
+    if (d->state == ENDING) {
+        signal_children(d);
+        return;
+    }
     d->seconds++;
     if (d->for_seconds && d->seconds > d->for_seconds) {
         begin_end(d);
@@ -330,16 +343,19 @@ static sp_err make_dir(struct demo *d)
     return SP_E_IO;
 }
 
+/* Our own files and the sidecars' sockets; nothing else is ever in it. */
 static void remove_dir(struct demo *d)
 {
-    static const char *const names[] = { "front.yaml", "stock.yaml", "price.yaml" };
-    char path[PATH_BYTES + 64];
-    if (d->keep || !d->dir[0])
+    char path[PATH_BYTES + 300];
+    DIR *dir = d->keep || !d->dir[0] ? NULL : opendir(d->dir);
+    if (!dir)
         return;
-    for (unsigned i = 0; i < SP_COUNTOF(names); i++) {
-        snprintf(path, sizeof(path), "%s/%s", d->dir, names[i]);
-        unlink(path);
+    for (struct dirent *at = readdir(dir); at; at = readdir(dir)) {
+        snprintf(path, sizeof(path), "%s/%s", d->dir, at->d_name);
+        if (at->d_name[0] != '.')
+            unlink(path);
     }
+    closedir(dir);
     rmdir(d->dir);
 }
 

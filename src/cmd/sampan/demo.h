@@ -28,6 +28,7 @@ void demo_bootstrap(struct sp_buf *out, const struct demo_node *nodes, enum demo
 /* demo_load.c: a steady load of calls to the front's sidecar, over a few kept connections. */
 struct demo_load;
 struct demo_load *demo_load_start(struct sp_loop *loop, uint16_t port, uint32_t calls_per_second);
+void demo_load_rest(struct demo_load *load); /* no new calls */
 void demo_load_stop(struct demo_load *load); /* turn the loop once before it is freed */
 struct demo_load_view {
     uint64_t sent, answered, failed; /* failed: no answer, or 5xx */

@@ -52,8 +52,10 @@ static void drop(struct seat *seat)
 static void send_call(struct seat *seat)
 {
     static const char request[] = "GET /order HTTP/1.1\r\nhost: front\r\nuser-agent: sampan-demo\r\n\r\n";
+    struct sp_head asked = { .kind = SP_MSG_REQUEST, .method = SP_STR("GET"), .path = SP_STR("/order") };
     seat->busy = true;
     seat->load->view.sent++;
+    sp_h1_codec.asked(&seat->conn.codec_state, &asked);
     sp_conn_queue(&seat->conn, (struct sp_view){ NULL, request, sizeof(request) - 1 });
 }
 
@@ -150,9 +152,14 @@ struct demo_load_view demo_load_view(const struct demo_load *load)
     return load->view;
 }
 
-void demo_load_stop(struct demo_load *load)
+void demo_load_rest(struct demo_load *load)
 {
     sp_timer_stop(load->loop, &load->timer);
+}
+
+void demo_load_stop(struct demo_load *load)
+{
+    demo_load_rest(load);
     for (unsigned i = 0; i < CONNECTIONS; i++)
         if (load->seats[i].open && !load->seats[i].dying)
             sp_conn_close(&load->seats[i].conn, true);

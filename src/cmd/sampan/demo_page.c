@@ -72,7 +72,9 @@ static struct edge *edge_for(struct demo_page *page, enum demo_service which, sp
 {
     char caller[NAME_BYTES], service[NAME_BYTES], protocol[NAME_BYTES];
     bool inbound = sp_str_eq(label(labels, "reporter"), SP_STR("destination"));
-    set_name(caller, inbound ? SP_STR("(anyone)") : label(labels, "source_workload"));
+    if (inbound && which != DEMO_FRONT)
+        return NULL; /* the caller's sidecar has told of the same calls */
+    set_name(caller, inbound ? SP_STR("load") : label(labels, "source_workload"));
     set_name(service, label(labels, "destination_service_name"));
     set_name(protocol, label(labels, "request_protocol"));
     for (unsigned i = 0; i < page->count; i++) {
