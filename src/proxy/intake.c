@@ -159,6 +159,12 @@ static void hand_over(struct sp_intake *in, struct sp_chain *chain, enum sp_prot
         sp_tcp_start(chain, fd, &origin, first);
 }
 
+static void arm_detection(struct sp_intake *in)
+{
+    uint64_t ns = in->home->spec->detect_ns;
+    sp_timer_set(in->home->worker->loop, &in->timer, ns ? ns : DETECT_NS_DEFAULT);
+}
+
 /* Nothing has come in time, and raw bytes have no chain here: it was opened ahead, and may wait as long as an
  * idle connection does. `likely`: the chain that would have been its own, or NULL. False: not (any more). */
 static bool rest(struct sp_intake *in, const struct sp_chain *likely)
@@ -184,6 +190,10 @@ static void look(struct sp_intake *in, bool late)
     if (depends || bolt) {
         protocol = in->conn.in_len ? sp_detect(sp_str_of(in->conn.in_at, in->conn.in_len), NULL)
                                    : SP_PROTO_NONE;
+        if (protocol == SP_PROTO_NONE && in->rests && in->conn.in_len && !late) {
+            in->rests = false; /* it speaks: now the words must come in time */
+            arm_detection(in);
+        }
         if (protocol == SP_PROTO_NONE && (!late || rest(in, chain)))
             return;
         if (protocol == SP_PROTO_NONE && in->rests && !in->conn.in_len) {
@@ -263,8 +273,7 @@ static void go_on(struct sp_intake *in, bool late)
             return;
         }
         find_listener(in);
-        uint64_t ns = in->home->spec->detect_ns;
-        sp_timer_set(in->home->worker->loop, &in->timer, ns ? ns : DETECT_NS_DEFAULT);
+        arm_detection(in);
         late = false;
     }
     look(in, late);
