@@ -106,6 +106,20 @@ static void a_program_that_is_not_there_is_said_by_the_call(void **state)
     sp_loop_free(loop);
 }
 
+static void a_failing_allocation_starts_nothing(void **state)
+{
+    const char *const good[] = { "true", NULL };
+    struct sp_loop *loop = new_loop();
+    struct sp_child *child = NULL;
+    struct sp_child_config config = { .argv = good, .out_fd = -1, .err_fd = -1 };
+    (void)sp_mem_fail_at(1);
+    assert_int_equal(sp_child_start(loop, &config, on_exit_told, NULL, &child), SP_E_NOMEM);
+    (void)sp_mem_fail_at(0);
+    assert_null(child);
+    assert_int_equal(waitpid(-1, NULL, WNOHANG), -1);
+    sp_loop_free(loop);
+}
+
 static void a_running_one_can_be_forgotten(void **state)
 {
     const char *const waits[] = { "sleep", "1000", NULL };
@@ -182,6 +196,7 @@ int main(void)
         cmocka_unit_test(a_signal_reaches_it_also_when_we_block_that_signal),
         cmocka_unit_test(its_output_goes_where_it_was_told),
         cmocka_unit_test(a_program_that_is_not_there_is_said_by_the_call),
+        cmocka_unit_test(a_failing_allocation_starts_nothing),
         cmocka_unit_test(a_running_one_can_be_forgotten),
         cmocka_unit_test(run_feeds_and_collects_more_than_a_pipe_holds),
         cmocka_unit_test(run_survives_a_program_that_does_not_read),

@@ -403,8 +403,15 @@ static void an_answer_may_cancel_another_or_free_all(void **state)
 static void failing_allocations_lose_nothing(void **state)
 {
     uint64_t blocks = sp_mem_live_blocks();
+    struct asking asking;
+    asking_open(&asking);
+    (void)sp_mem_fail_at(1);
+    assert_null(sp_dns_new(asking.loop));
+    (void)sp_mem_fail_at(1);
+    assert_int_equal(sp_dns_set_servers(asking.dns, &asking.server.addr, 1), SP_E_NOMEM);
+    (void)sp_mem_fail_at(0);
+    asking_close(&asking);
     for (uint64_t n = 1; n <= 6; n++) {
-        struct asking asking;
         struct heard heard = { 0 };
         asking_open(&asking);
         (void)sp_mem_fail_at(n);

@@ -119,6 +119,9 @@ static void a_log_appends_and_reopens_after_rotation(void **state)
     rmdir(in_dir("log"));
     sp_file_log_close(&log);
     assert_int_equal(sp_file_log_open(&log, "/nowhere/at/all"), SP_E_MISSING);
+    (void)sp_mem_fail_at(1);
+    assert_int_equal(sp_file_log_open(&log, in_dir("log")), SP_E_NOMEM);
+    (void)sp_mem_fail_at(0);
 }
 
 static void what_a_full_disk_does_not_take_is_counted(void **state)
