@@ -184,7 +184,7 @@ sp_err sp_net_connect(struct sp_sock *sock, const sp_addr *to, const sp_addr *fr
     socklen_t len = sp_net_to_os(to, &os);
     if (!len)
         return SP_E_INVALID;
-    int fd;
+    int fd = -1; /* gcc 12 does not see that open_for sets it whenever it returns 0 */
     sp_err err = open_for(to, from, flags, &fd);
     if (err)
         return err;

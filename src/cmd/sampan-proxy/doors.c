@@ -17,9 +17,12 @@
 #include "cmd/sampan-proxy/options.h"
 #include "cmd/sampan-proxy/server.h"
 #include "io/file.h"
+#include "io/sock.h"
+#include "lightsdk/lightsdk.h"
 #include "observe/accesslog.h"
 #include "observe/admin.h"
 #include "observe/runtime.h"
+#include "rpc/http.h"
 
 enum { PATH_BYTES = 4096 };
 
@@ -27,6 +30,7 @@ struct doors {
     struct server *server;
     struct sp_admin *admin;
     struct sp_accesslog *log;
+    struct sp_lightsdk *sdk; /* NULL: the bootstrap asks for none */
     char base_dir[PATH_BYTES], socket_path[PATH_BYTES];
 };
 
@@ -194,6 +198,28 @@ static sp_err open_log(struct doors *doors)
     return 0;
 }
 
+/* Applications wait for this door before they start: without it there is no use in going on. */
+static sp_err open_sdk(struct doors *doors)
+{
+    struct server *server = doors->server;
+    const struct sp_settings *settings = &server->config->settings;
+    if (!settings->lightsdk.on)
+        return 0;
+    struct sp_lightsdk_config config = { .loop = server->loop, .settings = settings, .log = &server->log };
+    sp_proc_random(&config.seed, sizeof(config.seed));
+    doors->sdk = sp_lightsdk_new(&config);
+    if (!doors->sdk)
+        return SP_E_NOMEM;
+    struct sp_listen_config where = { .addr = settings->lightsdk.api };
+    sp_err err = sp_http_server_listen(sp_lightsdk_server(doors->sdk), &where);
+    char text[SP_ADDR_TEXT_BYTES];
+    sp_addr_print(&where.addr, text, sizeof(text));
+    if (err)
+        sp_log_line(&server->log, SP_LOG_ERROR, "the light SDK's door cannot be opened",
+                    "address=%s error=%s", text, sp_err_str(err));
+    return err;
+}
+
 sp_err doors_open(struct server *server, struct doors **ret_doors)
 {
     struct doors *doors = sp_mem_zalloc(sizeof(*doors));
@@ -201,6 +227,8 @@ sp_err doors_open(struct server *server, struct doors **ret_doors)
         return SP_E_NOMEM;
     doors->server = server;
     sp_err err = open_log(doors);
+    if (!err)
+        err = open_sdk(doors);
     if (err) {
         doors_free(doors);
         return err;
@@ -217,10 +245,13 @@ void doors_reopen_logs(struct doors *doors)
 
 void doors_close_admin(struct doors *doors)
 {
-    if (!doors || !doors->admin)
+    if (!doors)
         return;
-    sp_admin_free(doors->admin);
+    if (doors->admin)
+        sp_admin_free(doors->admin);
+    sp_lightsdk_free(doors->sdk);
     doors->admin = NULL;
+    doors->sdk = NULL;
 }
 
 void doors_free(struct doors *doors)
