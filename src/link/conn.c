@@ -85,7 +85,9 @@ static bool join_input(struct sp_conn *conn, struct sp_slab *slab, char *ptr, si
 /* Tell the owner of the end, once, when all that came before it is decoded. */
 static void tell_end(struct sp_conn *conn)
 {
-    if (!conn->end_pending || conn->end_told || conn->closed || conn->held)
+    if (!conn->end_pending || conn->end_told || conn->closed)
+        return;
+    if (conn->held && (conn->codec || conn->close_flushed)) /* raw and held: somebody gathers, and wants to know */
         return;
     if (sp_list_is_on(&conn->resume_link))
         return; /* what came before has still to be decoded: sp_conn_decode comes here again */

@@ -27,7 +27,8 @@ struct sp_conn_ops {
     /* What came breaks the grammar (ev->why, ev->status); nothing more is decoded. */
     void (*on_broken)(struct sp_conn *conn, struct sp_event *ev);
     /* The peer ended its direction, in order (SP_E_CLOSED, mid_message false), inside a message (true), or
-     * the connection is gone (any other err). Comes after all events before it, and not while held. */
+     * the connection is gone (any other err). Comes after all events before it, and not while held,
+     * unless the conn is raw. */
     void (*on_end)(struct sp_conn *conn, sp_err err, bool mid_message);
     /* Bytes wait undecoded at the end of the turn in which they came: a message is incomplete, or decoding is
      * held. May be NULL. */
