@@ -280,6 +280,7 @@ static void release_caller(struct sp_line *line, const struct sp_stream *s)
         line->sending = NULL;
     if (line->receiving == s)
         line->receiving = NULL;
+    sp_line_go_on(line); /* it may have rested until there was a line: sp_stream_request_more */
     if (half_frame || (begun && !s->codec->multiplexed)) {
         sp_line_close(line, s->why ? s->why : SP_WHY_UPSTREAM_RESET, true);
         return;

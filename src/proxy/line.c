@@ -398,6 +398,12 @@ void sp_line_wait(struct sp_line *from, struct sp_line *to)
     }
 }
 
+void sp_line_go_on(struct sp_line *line)
+{
+    if (!sp_list_is_on(&line->wait_link))
+        sp_conn_pause(&line->conn, false);
+}
+
 void sp_line_check_full(struct sp_line *from, struct sp_line *to)
 {
     if (sp_conn_is_full(&to->conn))

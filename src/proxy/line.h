@@ -87,6 +87,8 @@ void sp_line_arm(struct sp_line *line);
 void sp_line_check_full(struct sp_line *from, struct sp_line *to);
 /* Let `from` rest until `to` has drained, or its current frame has ended. */
 void sp_line_wait(struct sp_line *from, struct sp_line *to);
+/* Read on, unless it rests for another line's sake. */
+void sp_line_go_on(struct sp_line *line);
 /* It rests no more; one that does not rest is fine. */
 void sp_line_wake(struct sp_line *line);
 void sp_line_drain(struct sp_line *line); /* no new calls: say so where the protocol can */

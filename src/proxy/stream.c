@@ -495,8 +495,7 @@ void sp_stream_attached(struct sp_stream *s, struct sp_line *line)
     sp_list_push(&line->calls_out, &s->out_link);
     if (!s->oneway)
         sp_stream_arm(s);
-    if (s->held_bytes > SP_STREAM_HELD_BYTES)
-        sp_conn_pause(&s->caller->conn, false);
+    sp_line_go_on(s->caller);
     sp_forward_request(s);
 }
 
