@@ -3,18 +3,20 @@
  *      worker 0: ring ──┐                       ┌──► /var/log/a   64 KiB at a time
  *      worker 1: ring ──┴─► drain ─► lines by ──┴──► /dev/stdout
  *
- * A worker's part is one copy of a record; formatting and writing happen here, on the main thread. A ring holds a
- * thousand records, so it must be emptied sooner than a thousand calls end. The timer follows the traffic: while rings
- * are found with much in them it comes every millisecond, while they are found empty it comes at flush_ms; a worker
- * whose ring is a quarter full can say so besides (wake). Without any log there is no timer at all.
+ * A worker's part is one copy of a record; formatting and writing happen here, on the main thread. A ring
+ * holds a thousand records, so it must be emptied sooner than a thousand calls end. The timer follows the
+ * traffic: while rings are found with much in them it comes every millisecond, while they are found empty
+ * it comes at flush_ms; a worker whose ring is a quarter full can say so besides (wake). Without any log
+ * there is no timer at all.
  *
- * A record names its chain by address and is never asked for more; the address is looked up in a table that was
- * made from the snapshot. Records may still be on their way when the next snapshot comes, so the former table and
- * snapshot are kept until the one after: an address cannot mean another chain while a record of the old one may come.
+ * A record names its chain by address and is never asked for more; the address is looked up in a table that
+ * was made from the snapshot. Records may still be on their way when the next snapshot comes, so the former
+ * table and snapshot are kept until the one after: an address cannot mean another chain while a record of
+ * the old one may come.
  *
- * A file that does not take bytes (disk full, pipe full) loses them, and the loss is counted: a log must never be
- * what stops the calls. Two logs with the same path share the file and its lines do not mix, since lines are
- * written whole. */
+ * A file that does not take bytes (disk full, pipe full) loses them, and the loss is counted: a log must
+ * never be what stops the calls. Two logs with the same path share the file and its lines do not mix, since
+ * lines are written whole. */
 #include "observe/accesslog.h"
 
 #include "base/arena.h"
@@ -30,13 +32,13 @@
 #include "observe/line_impl.h"
 
 enum {
-    LOGS_MAX = 8,             /* of a chain: as many as a record's mask has bits */
+    LOGS_MAX = 8, /* of a chain: as many as a record's mask has bits */
     BATCH_BYTES = 64 * 1024,
-    DRAIN_MAX = 4096,         /* records of a ring in one go; the rest in the next turn */
+    DRAIN_MAX = 4096, /* records of a ring in one go; the rest in the next turn */
     FLUSH_MS = 50,
     BUSY_NS = 1000000,
     SOME_NS = 10000000,
-    BUSY_RECORDS = 64,        /* a sixteenth of a ring */
+    BUSY_RECORDS = 64, /* a sixteenth of a ring */
 };
 
 struct file {
@@ -293,7 +295,8 @@ static void take(struct sp_accesslog *log, const struct sp_report *report)
         struct file *file = chain->logs[i].file;
         if (!(report->log_mask & (1u << i)))
             continue;
-        sp_line_write(&chain->logs[i].format, report, sp_str_of(log->hostname, log->hostname_len), &file->batch);
+        sp_line_write(&chain->logs[i].format, report, sp_str_of(log->hostname, log->hostname_len),
+                      &file->batch);
         log->view.lines++;
         if (file->batch.failed) {
             log->view.lines--;

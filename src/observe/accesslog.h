@@ -1,15 +1,15 @@
 /* accesslog: lines for people and machines, one for each finished call whose chain has a log.
  *
- * Lives on the main loop. Workers put records into their rings and never wait; here the rings are emptied, records
- * become lines by formats that were read once, and lines go to their files in batches. When a ring was full or a file
- * does not take its bytes, records are lost and counted.
+ * Lives on the main loop. Workers put records into their rings and never wait; here the rings are emptied,
+ * records become lines by formats that were read once, and lines go to their files in batches. When a ring
+ * was full or a file does not take its bytes, records are lost and counted.
  *
  *   log = sp_accesslog_new(loop, hostname)
  *   sp_accesslog_apply(log, snapshot)            before the workers get it; again for each later snapshot
  *   sp_accesslog_add_ring(log, &worker->reports) for each worker
- *   sp_accesslog_wake(log)                       on the main loop, when a worker's ring is a quarter full (by mail)
+ *   sp_accesslog_wake(log)                       by mail, when a worker's ring is a quarter full
  *   sp_accesslog_reopen(log)                     SIGHUP
- *   sp_accesslog_free(log)                       after the workers have ended, before they are freed: what is left is written */
+ *   sp_accesslog_free(log)                       threads have ended, workers are there: writes the rest */
 #ifndef SP_OBSERVE_ACCESSLOG_H
 #define SP_OBSERVE_ACCESSLOG_H
 
@@ -31,9 +31,10 @@ struct sp_accesslog_view {
 /* `hostname` is copied. NULL when memory is out. */
 struct sp_accesslog *sp_accesslog_new(struct sp_loop *loop, sp_str hostname);
 void sp_accesslog_free(struct sp_accesslog *log);
-/* Keeps a reference to the snapshot and the one before it. On failure *ret_why says which file or format, in memory of
- * the log, and what was there before goes on. */
-sp_err sp_accesslog_apply(struct sp_accesslog *log, struct sp_snapshot *snapshot, const char **ret_why) SP_MUST_USE;
+/* Keeps a reference to the snapshot and the one before it. On failure *ret_why says which file or format,
+ * in memory of the log, and what was there before goes on. */
+sp_err sp_accesslog_apply(struct sp_accesslog *log, struct sp_snapshot *snapshot,
+                          const char **ret_why) SP_MUST_USE;
 sp_err sp_accesslog_add_ring(struct sp_accesslog *log, struct sp_ring *ring) SP_MUST_USE;
 /* Empty the rings now. */
 void sp_accesslog_wake(struct sp_accesslog *log);

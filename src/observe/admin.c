@@ -1,24 +1,26 @@
 /* admin: the door itself: which pages there are, who may see them, and its beginning and end.
  *
- * Two addresses. The Unix socket has mode 0600 under the base directory: who can open it is the operator, and may do
- * everything. TCP is on loopback, and loopback belongs to the application too, and to every page that a browser on this
- * machine has open: so there one can look and not touch, and one must have come by an address:
+ * Two addresses. The Unix socket has mode 0600 under the base directory: who can open it is the operator,
+ * and may do everything. TCP is on loopback, and loopback belongs to the application too, and to every page
+ * that a browser on this machine has open: so there one can look and not touch, and one must have come by
+ * an address:
  *
  *      request ──► Host is a number, or localhost? ──► page changes something? ──► page
  *          TCP:    no: 403                              403
  *          Unix:   not asked                            wants POST (405)
  *
- * The rule for Host is against DNS rebinding: a web page whose name suddenly resolves to 127.0.0.1 sends its own name,
- * and is turned away, though the browser takes us for its origin. Whoever scrapes by address, or sends no Host
- * (HTTP/1.0), is not concerned.
+ * The rule for Host is against DNS rebinding: a web page whose name suddenly resolves to 127.0.0.1 sends
+ * its own name, and is turned away, though the browser takes us for its origin. Whoever scrapes by address,
+ * or sends no Host (HTTP/1.0), is not concerned.
  *
- * What stands on a page belongs to others (names, paths, ids), so text goes out as text/plain with nosniff, JSON by
- * JSON's rules, and the one HTML page, the index, is escaped and made of our own words. */
-#include "observe/admin_impl.h"
+ * What stands on a page belongs to others (names, paths, ids), so text goes out as text/plain with nosniff,
+ * JSON by JSON's rules, and the one HTML page, the index, is escaped and made of our own words. */
+#include "observe/admin.h"
 
 #include "base/mem.h"
 #include "io/sock.h"
 #include "observe/accesslog.h"
+#include "observe/admin_impl.h"
 #include "observe/text_impl.h"
 
 static void index_page(void *arg, struct sp_http_call *call);
@@ -103,8 +105,10 @@ static void index_page(void *arg, struct sp_http_call *call)
 {
     struct sp_buf buf;
     sp_buf_init(&buf, 0);
-    sp_buf_add_c(&buf, "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Sampan admin</title></head><body>\n"
-                       "<h1>sampan-proxy " SP_VERSION "</h1>\n<table>\n");
+    sp_buf_add_c(
+        &buf,
+        "<!DOCTYPE html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><title>Sampan</title></head>\n"
+        "<body><h1>sampan-proxy " SP_VERSION "</h1>\n<table>\n");
     for (size_t i = 0; i < SP_COUNTOF(pages); i++) {
         sp_buf_add_c(&buf, "<tr><td>");
         if (!pages[i].changes)
@@ -126,7 +130,8 @@ static void help_page(void *arg, struct sp_http_call *call)
     sp_buf_init(&buf, 0);
     sp_buf_add_c(&buf, "admin pages:\n");
     for (size_t i = 0; i < SP_COUNTOF(pages); i++)
-        sp_buf_printf(&buf, "  %s: %s%s\n", pages[i].path, pages[i].text, pages[i].changes ? " (POST, Unix socket)" : "");
+        sp_buf_printf(&buf, "  %s: %s%s\n", pages[i].path, pages[i].text,
+                      pages[i].changes ? " (POST, Unix socket)" : "");
     sp_http_answer_buf(call, 200, NULL, &buf);
 }
 
@@ -148,7 +153,8 @@ static sp_err open_doors(struct sp_admin *admin)
     const struct sp_admin_config *config = &admin->config;
     sp_err err = 0;
     if (config->unix_path) {
-        const struct sp_listen_config at = { .addr = { .family = SP_ADDR_UNIX, .path = config->unix_path }, .mode = 0600 };
+        const struct sp_listen_config at = { .addr = { .family = SP_ADDR_UNIX, .path = config->unix_path },
+                                             .mode = 0600 };
         err = listen_at(admin, &at);
     }
     if (!err && config->tcp.family != SP_ADDR_NONE) {
@@ -160,7 +166,8 @@ static sp_err open_doors(struct sp_admin *admin)
     return err;
 }
 
-struct sp_admin *sp_admin_new(struct sp_loop *loop, const struct sp_admin_config *config, const char **ret_why)
+struct sp_admin *sp_admin_new(struct sp_loop *loop, const struct sp_admin_config *config,
+                              const char **ret_why)
 {
     struct routes *routes = sp_mem_zalloc(sizeof(*routes));
     *ret_why = sp_err_str(SP_E_NOMEM);
@@ -176,9 +183,11 @@ struct sp_admin *sp_admin_new(struct sp_loop *loop, const struct sp_admin_config
     sp_runtime_init(&admin->runtime, config->settings, config->log ? config->log->level : SP_LOG_INFO);
     for (size_t i = 0; i < SP_COUNTOF(pages); i++)
         routes->table[i] = (struct sp_http_route){ pages[i].path, pages[i].methods, pages[i].handle };
-    const struct sp_http_config http = {
-        .routes = routes->table, .route_count = SP_COUNTOF(pages), .arg = admin, .guard = guard, .body_bytes = 64 * 1024
-    };
+    const struct sp_http_config http = { .routes = routes->table,
+                                         .route_count = SP_COUNTOF(pages),
+                                         .arg = admin,
+                                         .guard = guard,
+                                         .body_bytes = 64 * 1024 };
     admin->server = sp_http_server_new(loop, &http);
     sp_err err = admin->server ? open_doors(admin) : SP_E_NOMEM;
     if (!err)
@@ -194,7 +203,7 @@ void sp_admin_free(struct sp_admin *admin)
         return;
     sp_http_server_free(admin->server); /* every call is told; what still asks workers has lost its client */
     struct sp_ask_all *all;
-    SP_LIST_EACH (&admin->asks, all, next, struct sp_ask_all, link) {
+    SP_LIST_EACH(&admin->asks, all, next, struct sp_ask_all, link) {
         sp_timer_stop(admin->loop, &all->late);
         sp_list_remove(&all->link);
         all->admin = NULL;
@@ -206,5 +215,6 @@ void sp_admin_free(struct sp_admin *admin)
 
 sp_err sp_admin_local(const struct sp_admin *admin, sp_addr *ret_addr)
 {
-    return admin->tcp_door < 0 ? SP_E_MISSING : sp_http_server_local(admin->server, (uint32_t)admin->tcp_door, ret_addr);
+    return admin->tcp_door < 0 ? SP_E_MISSING
+                               : sp_http_server_local(admin->server, (uint32_t)admin->tcp_door, ret_addr);
 }

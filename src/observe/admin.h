@@ -1,21 +1,22 @@
-/* admin: the sidecar's door for operators and their tools: figures, configuration, reasons, and the few handles.
+/* admin: the sidecar's door for operators and their tools: figures, configuration, reasons, and the few
+ * handles.
  *
- * Lives on the main loop. What belongs to workers it gets through the table that cmd fills; it knows no worker.
- * Reads are served on the Unix socket and on TCP; what changes something is POST, and works on the Unix socket
- * alone (403 on TCP), because the application shares loopback with us.
+ * Lives on the main loop. What belongs to workers it gets through the table that cmd fills; it knows no
+ * worker. Reads are served on the Unix socket and on TCP; what changes something is POST, and works on the
+ * Unix socket alone (403 on TCP), because the application shares loopback with us.
  *
- * What cmd does (sampan-proxy/serve.c):
+ * What cmd does (sampan-proxy/doors.c):
  *
  *   static bool ask(void *arg, uint32_t index, sp_admin_fn fn, sp_admin_then then, void *ask_arg)
- *     { struct server *server = arg; struct asking { struct sp_ask ask; fn; then; arg; } *a = sp_mem_zalloc(...);
+ *     { struct asking { struct sp_ask ask; fn; then; arg; } *a = sp_mem_zalloc(...);
  *       a->ask.fn calls fn(worker, a->arg); a->ask.then calls then(a->arg) and frees a; sp_worker_ask(...); }
  *
- *   struct sp_admin_config config = { .ops = &admin_ops, .arg = server, .log = &server->log, .settings = settings,
- *       .unix_path = "<base-dir>/<hash>.admin.sock", .tcp = settings->admin, .bootstrap = config->bootstrap, ... };
+ *   struct sp_admin_config config = { .ops = &admin_ops, .arg = server, .log = &server->log,
+ *       .settings = settings, .unix_path = "<base-dir>/<hash>.admin.sock", .tcp = settings->admin, ... };
  *   server->admin = sp_admin_new(server->loop, &config, &why);
  *
- * and at the end, in this order: sp_admin_free; stop and join the threads; a turn of each worker's loop and then of
- * the main loop, so that asks that were out come home; sp_worker_deinit. */
+ * and at the end, in this order: sp_admin_free; stop and join the threads; a turn of each worker's loop and
+ * then of the main loop, so that asks that were out come home; sp_worker_deinit. */
 #ifndef SP_OBSERVE_ADMIN_H
 #define SP_OBSERVE_ADMIN_H
 
@@ -34,15 +35,16 @@ enum sp_admin_state { SP_ADMIN_STARTING, SP_ADMIN_LIVE, SP_ADMIN_DRAINING };
 typedef void (*sp_admin_fn)(struct sp_worker *worker, void *ask_arg);
 typedef void (*sp_admin_then)(void *ask_arg);
 
-/* All on the main thread, save `walk` and `recent`, which are called from inside an sp_admin_fn. Those that are
- * marked may be NULL: then the page says that this program has no such thing (501). */
+/* All on the main thread, save `walk` and `recent`, which are called from inside an sp_admin_fn. Those that
+ * are marked may be NULL: then the page says that this program has no such thing (501). */
 struct sp_admin_ops {
-    /* Run fn on worker `index`'s loop, then `then` on the main loop. False: that worker is gone; neither runs. The
-     * worker's memory stays until `then` has run, or sp_admin_free. */
+    /* Run fn on worker `index`'s loop, then `then` on the main loop. False: that worker is gone; neither
+     * runs. The worker's memory stays until `then` has run, or sp_admin_free. */
     bool (*ask)(void *arg, uint32_t index, sp_admin_fn fn, sp_admin_then then, void *ask_arg);
     void (*walk)(struct sp_worker *worker, const struct sp_view_ops *ops, void *arg); /* sp_worker_walk */
     /* The last calls, newest first, until `each` says false. */
-    void (*recent)(struct sp_worker *worker, bool (*each)(void *each_arg, const struct sp_report *report), void *each_arg);
+    void (*recent)(struct sp_worker *worker, bool (*each)(void *each_arg, const struct sp_report *report),
+                   void *each_arg);
     enum sp_admin_state (*state)(void *arg);
     void (*drain_listeners)(void *arg, bool inbound_only, bool graceful); /* may be NULL */
     void (*quit)(void *arg);                                              /* as SIGTERM; may be NULL */
@@ -63,9 +65,10 @@ struct sp_admin_config {
     struct sp_accesslog *accesslog;     /* may be NULL; its figures are shown */
 };
 
-/* Borrows what `config` points to, for as long as it lives. On failure NULL and static words in *ret_why; an address
- * that cannot be had is named in the log. */
-struct sp_admin *sp_admin_new(struct sp_loop *loop, const struct sp_admin_config *config, const char **ret_why);
+/* Borrows what `config` points to, for as long as it lives. On failure NULL and static words in *ret_why;
+ * an address that cannot be had is named in the log. */
+struct sp_admin *sp_admin_new(struct sp_loop *loop, const struct sp_admin_config *config,
+                              const char **ret_why);
 void sp_admin_free(struct sp_admin *admin);
 /* The TCP address that is served (with the port that the system chose); SP_E_MISSING when there is none. */
 sp_err sp_admin_local(const struct sp_admin *admin, sp_addr *ret_addr) SP_MUST_USE;

@@ -2,7 +2,6 @@
 #ifndef SP_OBSERVE_ADMIN_IMPL_H
 #define SP_OBSERVE_ADMIN_IMPL_H
 
-#include "base/arena.h"
 #include "base/list.h"
 #include "io/timer.h"
 #include "observe/admin.h"
@@ -16,23 +15,23 @@ struct sp_admin {
     struct sp_loop *loop;
     struct sp_admin_config config;
     struct sp_http_server *server;
-    struct sp_list asks;          /* of sp_ask_all.link: questions that are out */
-    struct sp_gather *base;       /* figures at the last /reset_counters, or NULL */
+    struct sp_list asks;    /* of sp_ask_all.link: questions that are out */
+    struct sp_gather *base; /* figures at the last /reset_counters, or NULL */
     struct sp_runtime runtime;
     sp_ns started_ns;
     uint64_t started_wall_ns;
-    int tcp_door;                 /* of the server; -1 when there is none */
+    int tcp_door; /* of the server; -1 when there is none */
 };
 
 /* A question to all workers. Each gets a part of its own to write into; parts come back one by one. */
 struct sp_ask_all {
     struct sp_list link;
-    struct sp_admin *admin;      /* NULL when it is gone */
-    struct sp_http_call *call;   /* NULL when its client is gone, or was told that it took too long */
+    struct sp_admin *admin;    /* NULL when it is gone */
+    struct sp_http_call *call; /* NULL when its client is gone, or was told that it took too long */
     const struct sp_ask_kind *kind;
     struct sp_timer late;
-    uint32_t out;                /* workers that have not come back */
-    bool failed;                 /* memory was out: no answer but 503 */
+    uint32_t out; /* workers that have not come back */
+    bool failed;  /* memory was out: no answer but 503 */
 };
 
 struct sp_ask_part {
@@ -45,16 +44,20 @@ struct sp_ask_kind {
     size_t part_bytes;
     bool (*init_part)(struct sp_ask_part *part, struct sp_ask_all *all);
     void (*on_worker)(struct sp_worker *worker, struct sp_ask_part *part); /* on the worker's thread */
-    void (*on_part)(struct sp_ask_all *all, struct sp_ask_part *part);     /* main; only while the answer is wanted */
+    void (*on_part)(struct sp_ask_all *all,
+                    struct sp_ask_part *part); /* main; only while the answer is wanted */
     void (*deinit_part)(struct sp_ask_part *part);
-    void (*on_done)(struct sp_ask_all *all); /* all parts are in, the client is there: answer, and own `all` */
-    void (*free)(struct sp_ask_all *all);    /* nobody wants it any more */
+    void (*on_done)(
+        struct sp_ask_all *all);          /* all parts are in, the client is there: answer, and own `all` */
+    void (*free)(struct sp_ask_all *all); /* nobody wants it any more */
 };
 
 /* `all` is the kind's, zeroed, heap memory; it is answered or freed by its kind from here on. */
-void sp_ask_all(struct sp_admin *admin, struct sp_http_call *call, const struct sp_ask_kind *kind, struct sp_ask_all *all);
+void sp_ask_all(struct sp_admin *admin, struct sp_http_call *call, const struct sp_ask_kind *kind,
+                struct sp_ask_all *all);
 
-/* The figures, gathered and sealed, with what was reset taken off; then `done` answers and owns the gather. */
+/* The figures, gathered and sealed, with what was reset taken off; then `done` answers and owns the
+ * gather. */
 typedef void (*sp_gathered_fn)(struct sp_admin *admin, struct sp_http_call *call, struct sp_gather *gather);
 void sp_admin_gather(struct sp_admin *admin, struct sp_http_call *call, sp_gathered_fn done);
 /* The same without what /reset_counters took off. */
@@ -76,7 +79,8 @@ struct sp_page {
 enum { SP_PAGE_PIECE = 24 * 1024 };
 
 struct sp_page *sp_page_new(struct sp_admin *admin, struct sp_gather *gather,
-                            bool (*step)(struct sp_page *page, struct sp_buf *out)); /* takes the gather, always */
+                            bool (*step)(struct sp_page *page,
+                                         struct sp_buf *out)); /* takes the gather, always */
 void sp_page_start(struct sp_page *page, struct sp_http_call *call, const char *type);
 void sp_page_free(struct sp_page *page);
 

@@ -5,13 +5,14 @@
  *                     │  5 s: 503 ◄─────┤ on_part, one by one, on the main loop
  *                     └─────────────────┴──► on_done: the page
  *
- * Nothing waits: while the parts are out, the main loop serves other requests, so a page that needs no worker
- * (/ready) answers at once however busy the workers are. Who asks is told after five seconds that a worker did not
- * come back; half a sum would be worse, since counters that fall look like a restart. A worker that has gone is not
- * asked, and its figures are gone with it.
+ * Nothing waits: while the parts are out, the main loop serves other requests, so a page that needs no
+ * worker (/ready) answers at once however busy the workers are. Who asks is told after five seconds that a
+ * worker did not come back; half a sum would be worse, since counters that fall look like a restart. A
+ * worker that has gone is not asked, and its figures are gone with it.
  *
- * The client may go, the door may close, the question stays until its last part is home, because a worker may be
- * writing into a part at any instant. So it is detached (call or admin is NULL) and freed at the end. */
+ * The client may go, the door may close, the question stays until its last part is home, because a worker
+ * may be writing into a part at any instant. So it is detached (call or admin is NULL) and freed at the
+ * end. */
 #include "observe/admin_impl.h"
 
 #include "base/mem.h"
@@ -97,7 +98,8 @@ static void ask_one(struct sp_ask_all *all, uint32_t index)
     sp_mem_free(part);
 }
 
-void sp_ask_all(struct sp_admin *admin, struct sp_http_call *call, const struct sp_ask_kind *kind, struct sp_ask_all *all)
+void sp_ask_all(struct sp_admin *admin, struct sp_http_call *call, const struct sp_ask_kind *kind,
+                struct sp_ask_all *all)
 {
     all->admin = admin;
     all->call = call;
@@ -143,7 +145,8 @@ static void add_part(struct sp_ask_all *all, struct sp_ask_part *part)
 {
     static const struct sp_labels unknown;
     const struct sp_settings *settings = all->admin->config.settings;
-    sp_gather_add(SP_CONTAINER(all, struct gather_all, all)->whole, SP_CONTAINER(part, struct gather_part, part)->gather,
+    sp_gather_add(SP_CONTAINER(all, struct gather_all, all)->whole,
+                  SP_CONTAINER(part, struct gather_part, part)->gather,
                   settings ? &settings->labels : &unknown);
 }
 

@@ -4,9 +4,9 @@
  *      reviews::10.0.0.7:9080::rq_total::42
  *      reviews::10.0.0.7:9080::health_flags::healthy
  *
- * Figures are sums over the workers; an endpoint is healthy when every worker takes it for healthy. What Envoy prints
- * and we do not have (regions, canaries, success rates of outlier detection) is left out of JSON and has its neutral
- * value in the text, whose lines scripts expect to find. */
+ * Figures are sums over the workers; an endpoint is healthy when every worker takes it for healthy. What
+ * Envoy prints and we do not have (regions, canaries, success rates of outlier detection) is left out of
+ * JSON and has its neutral value in the text, whose lines scripts expect to find. */
 #include "observe/admin_impl.h"
 
 #include "base/mem.h"
@@ -24,13 +24,15 @@ static void add_name(struct sp_buf *out, sp_str name)
         sp_buf_add_char(out, (unsigned char)name.ptr[i] < 0x20 ? '_' : name.ptr[i]);
 }
 
-static void text_pair(struct sp_buf *out, const struct sp_subject *s, const char *where, const char *key, uint64_t value)
+static void text_pair(struct sp_buf *out, const struct sp_subject *s, const char *where, const char *key,
+                      uint64_t value)
 {
     add_name(out, name_of(s));
     sp_buf_printf(out, "::%s::%s::%llu\n", where, key, (unsigned long long)value);
 }
 
-static void text_word(struct sp_buf *out, const struct sp_subject *s, const char *where, const char *key, sp_str value)
+static void text_word(struct sp_buf *out, const struct sp_subject *s, const char *where, const char *key,
+                      sp_str value)
 {
     add_name(out, name_of(s));
     sp_buf_printf(out, "::%s::%s::", where, key);
@@ -94,7 +96,8 @@ static void json_addr(struct sp_buf *out, const sp_addr *addr)
 
 static void json_stat(struct sp_buf *out, const char *name, const char *type, uint64_t value)
 {
-    sp_buf_printf(out, "{\"name\":\"%s\",\"type\":\"%s\",\"value\":\"%llu\"}", name, type, (unsigned long long)value);
+    sp_buf_printf(out, "{\"name\":\"%s\",\"type\":\"%s\",\"value\":\"%llu\"}", name, type,
+                  (unsigned long long)value);
 }
 
 static void json_endpoint(struct sp_buf *out, const struct sp_gather_endpoint *ep)
@@ -140,7 +143,8 @@ static void json_cluster(struct sp_buf *out, const struct sp_subject *s)
                   s->limits.connections, s->limits.pending, s->limits.requests, s->limits.retries);
 }
 
-/* A cluster's own lines, then its endpoints one by one: a cluster may have many. page->row counts endpoints. */
+/* A cluster's own lines, then its endpoints one by one: a cluster may have many. page->row counts
+ * endpoints. */
 static bool cluster_step(struct sp_page *page, struct sp_buf *out)
 {
     const struct sp_vec *all = &page->gather->subjects[SP_SUBJECT_CLUSTER];

@@ -1,4 +1,5 @@
-/* dump: /config_dump: what the sidecar was told, in Envoy's shape, so that tools which read Envoy's can read it.
+/* dump: /config_dump: what the sidecar was told, in Envoy's shape, so that tools which read Envoy's can
+ * read it.
  *
  *      {"configs":[
  *         {"@type": ...BootstrapConfigDump, "bootstrap": {the file, as it was understood}},
@@ -7,13 +8,14 @@
  *         {"@type": ...RoutesConfigDump,    "static_route_configs": [{"route_config": {...}}]}],
  *       "ignored": []}
  *
- * It is printed from the typed value that the reader made, so what is shown is what was understood, not what was
- * written. The schema's tables say where things are: no message is known by its struct here, and a field that is added
- * to the schema shows itself.
+ * It is printed from the typed value that the reader made, so what is shown is what was understood, not
+ * what was written. The schema's tables say where things are: no message is known by its struct here, and a
+ * field that is added to the schema shows itself.
  *
- * The page is served on loopback, which the application shares; so values of headers that carry credentials are put
- * out of sight while it is printed, and put back: the value tree is the main thread's alone. `ignored` names what came
- * over xDS, was understood by nobody and is kept; a file has none, since it would have been refused. */
+ * The page is served on loopback, which the application shares; so values of headers that carry credentials
+ * are put out of sight while it is printed, and put back: the value tree is the main thread's alone.
+ * `ignored` names what came over xDS, was understood by nobody and is kept; a file has none, since it would
+ * have been refused. */
 #include "observe/admin_impl.h"
 
 #include "form/form.h"
@@ -39,8 +41,8 @@ struct dump {
 
 static bool is_secret(sp_str header)
 {
-    static const char *const names[] = { "authorization", "proxy-authorization", "cookie", "set-cookie", "x-api-key",
-                                         "x-auth-token" };
+    static const char *const names[] = { "authorization", "proxy-authorization", "cookie",
+                                         "set-cookie",    "x-api-key",           "x-auth-token" };
     for (size_t i = 0; i < SP_COUNTOF(names); i++)
         if (sp_str_eq_nocase(header, sp_str_c(names[i])))
             return true;
@@ -50,7 +52,8 @@ static bool is_secret(sp_str header)
 static void hide(struct dump *dump, void *header)
 {
     const struct sp_form_msg *type = ((struct sp_form_head *)header)->type;
-    const struct sp_form_field *key = sp_form_field_by_name(type, SP_STR("key")), *value = sp_form_field_by_name(type, SP_STR("value"));
+    const struct sp_form_field *key = sp_form_field_by_name(type, SP_STR("key")),
+                               *value = sp_form_field_by_name(type, SP_STR("value"));
     if (!key || !value || key->kind != SP_FORM_STRING || value->kind != SP_FORM_STRING)
         return;
     sp_str *text = sp_form_at(header, value, 0);
@@ -112,10 +115,12 @@ static void section(struct dump *dump, const char *type, const char *list)
     sp_buf_printf(&dump->out, ",{\"@type\":\"%senvoy.admin.v3.%s\",\"%s\":[", TYPE_PREFIX, type, list);
 }
 
-static void items(struct dump *dump, void *resources, const char *field, const char *type, const char *list, const char *key)
+static void items(struct dump *dump, void *resources, const char *field, const char *type, const char *list,
+                  const char *key)
 {
-    const struct sp_form_field *f =
-        resources ? sp_form_field_by_name(((struct sp_form_head *)resources)->type, sp_str_c(field)) : NULL;
+    const struct sp_form_field *f = resources ? sp_form_field_by_name(
+                                                    ((struct sp_form_head *)resources)->type, sp_str_c(field))
+                                              : NULL;
     section(dump, type, list);
     for (uint32_t i = 0; f && i < sp_form_len(resources, f); i++) {
         sp_buf_printf(&dump->out, "%s{\"%s\":", i ? "," : "", key);
@@ -127,9 +132,11 @@ static void items(struct dump *dump, void *resources, const char *field, const c
 
 static void print_all(struct dump *dump, void *bootstrap)
 {
-    const struct sp_form_field *f = sp_form_field_by_name(((struct sp_form_head *)bootstrap)->type, SP_STR("static_resources"));
+    const struct sp_form_field *f = sp_form_field_by_name(((struct sp_form_head *)bootstrap)->type,
+                                                          SP_STR("static_resources"));
     void *resources = f && sp_form_has(bootstrap, f) ? sp_form_msg_at(bootstrap, f, 0) : NULL;
-    sp_buf_add_c(&dump->out, "{\"configs\":[{\"@type\":\"" TYPE_PREFIX "envoy.admin.v3.BootstrapConfigDump\",\"bootstrap\":");
+    sp_buf_add_c(&dump->out, "{\"configs\":[{\"@type\":\"" TYPE_PREFIX
+                             "envoy.admin.v3.BootstrapConfigDump\",\"bootstrap\":");
     print(dump, bootstrap);
     sp_buf_add_char(&dump->out, '}');
     items(dump, resources, "clusters", "ClustersConfigDump", "static_clusters", "cluster");

@@ -1,22 +1,24 @@
 /* gather: the sum over the workers.
  *
- * A figure belongs to one worker and is a plain cell there (base/cell.h). To show it somebody has to walk over what
- * the worker owns, and only the worker may do that, because configuration can change under anybody else's feet. So
- * the walk runs as a letter in the worker's mailbox and copies numbers into a part of its own; parts travel back
- * and are added up on the main thread. The worker pays for a copy of its numbers and for no formatting at all:
+ * A figure belongs to one worker and is a plain cell there (base/cell.h). To show it somebody has to walk
+ * over what the worker owns, and only the worker may do that, because configuration can change under
+ * anybody else's feet. So the walk runs as a letter in the worker's mailbox and copies numbers into a part
+ * of its own; parts travel back and are added up on the main thread. The worker pays for a copy of its
+ * numbers and for no formatting at all:
  *
  *      main ──letter──► worker 0: walk, copy ──► part ──┐
  *      main ──letter──► worker 1: walk, copy ──► part ──┴──► add ──► seal ──► page
  *
- * Series are the exception: they are a published list that is never shortened, so the worker only says where it
- * begins, and the main thread folds its histograms (three times 320 numbers each) without holding the worker up.
+ * Series are the exception: they are a published list that is never shortened, so the worker only says
+ * where it begins, and the main thread folds its histograms (three times 320 numbers each) without holding
+ * the worker up.
  *
  * Two series of the proxy may be one for Istio: reasons share flags, protocols share names, clusters share
- * services. The text of the labels is the key, so no two lines of the exposition can have the same labels, which
- * Prometheus would refuse with the whole page.
+ * services. The text of the labels is the key, so no two lines of the exposition can have the same labels,
+ * which Prometheus would refuse with the whole page.
  *
- * Label values come from configuration and peers. They are cut at a length, what is not UTF-8 becomes U+FFFD, and
- * their number is bounded twice: by the worker (SP_SERIES_MAX) and here. */
+ * Label values come from configuration and peers. They are cut at a length, what is not UTF-8 becomes
+ * U+FFFD, and their number is bounded twice: by the worker (SP_SERIES_MAX) and here. */
 #include "observe/gather.h"
 
 #include <stdlib.h>
@@ -27,7 +29,7 @@
 #include "wire/call.h"
 
 const char *const sp_fold_bound_text[SP_FOLD_BOUNDS] = {
-    "0.5",  "1",     "5",     "10",    "25",     "50",     "100",     "250",     "500",    "1000",
+    "0.5",  "1",    "5",     "10",    "25",    "50",     "100",    "250",     "500",     "1000",
     "2500", "5000", "10000", "30000", "60000", "300000", "600000", "1800000", "3600000",
 };
 
@@ -39,7 +41,10 @@ const uint64_t sp_fold_bound_milli[SP_FOLD_BOUNDS] = {
 
 enum { ARENA_BLOCK = 16 * 1024, LABELS_BYTES = 8192 };
 
-#define FIGURE(field, text, is_gauge) { #field, text, is_gauge, offsetof(struct sp_worker_cells, field) }
+#define FIGURE(field, text, is_gauge)                                                                        \
+    {                                                                                                        \
+#field, text, is_gauge, offsetof(struct sp_worker_cells, field)                                      \
+    }
 
 const struct sp_worker_figure sp_worker_figures[SP_WORKER_FIGURES] = {
     FIGURE(streams_active, "calls under way", true),
@@ -55,12 +60,12 @@ const struct sp_worker_figure sp_worker_figures[SP_WORKER_FIGURES] = {
 };
 
 static const struct sp_subject_kind_info kinds[SP_SUBJECT_KINDS] = {
-    [SP_SUBJECT_CLUSTER] = { "cluster.", "envoy_cluster_", "envoy_cluster_name", "upstream_rq_time", sp_cluster_cell_names,
-                             SP_COUNTOF(sp_cluster_cell_names) },
-    [SP_SUBJECT_CHAIN] = { "http.", "envoy_http_", "envoy_http_conn_manager_prefix", "downstream_rq_time", sp_chain_cell_names,
-                           SP_COUNTOF(sp_chain_cell_names) },
-    [SP_SUBJECT_LISTENER] = { "listener.", "envoy_listener_", "envoy_listener_address", NULL, sp_listener_cell_names,
-                              SP_COUNTOF(sp_listener_cell_names) },
+    [SP_SUBJECT_CLUSTER] = { "cluster.", "envoy_cluster_", "envoy_cluster_name", "upstream_rq_time",
+                             sp_cluster_cell_names, SP_COUNTOF(sp_cluster_cell_names) },
+    [SP_SUBJECT_CHAIN] = { "http.", "envoy_http_", "envoy_http_conn_manager_prefix", "downstream_rq_time",
+                           sp_chain_cell_names, SP_COUNTOF(sp_chain_cell_names) },
+    [SP_SUBJECT_LISTENER] = { "listener.", "envoy_listener_", "envoy_listener_address", NULL,
+                              sp_listener_cell_names, SP_COUNTOF(sp_listener_cell_names) },
 };
 
 const struct sp_subject_kind_info *sp_subject_kind_info(enum sp_subject_kind kind)
@@ -132,7 +137,8 @@ fail:
     return NULL;
 }
 
-static void add_cells(struct sp_subject *s, enum sp_subject_kind kind, const void *cells, const struct sp_hist *time_ns)
+static void add_cells(struct sp_subject *s, enum sp_subject_kind kind, const void *cells,
+                      const struct sp_hist *time_ns)
 {
     const sp_cell *cell = cells;
     for (uint32_t i = 0; i < kinds[kind].count; i++)
@@ -141,7 +147,8 @@ static void add_cells(struct sp_subject *s, enum sp_subject_kind kind, const voi
         sp_hist_merge(&s->time_ns, time_ns);
 }
 
-static void on_listener(void *arg, const struct sp_listener_spec *spec, const sp_addr *bound, const struct sp_listener_cells *cells)
+static void on_listener(void *arg, const struct sp_listener_spec *spec, const sp_addr *bound,
+                        const struct sp_listener_cells *cells)
 {
     struct sp_gather *g = arg;
     char text[SP_ADDR_TEXT_BYTES];
@@ -161,7 +168,8 @@ static void on_listener(void *arg, const struct sp_listener_spec *spec, const sp
     add_cells(s, SP_SUBJECT_LISTENER, cells, NULL);
 }
 
-static void on_chain(void *arg, sp_str stat_prefix, const struct sp_chain_cells *cells, const struct sp_hist *rq_time_ns)
+static void on_chain(void *arg, sp_str stat_prefix, const struct sp_chain_cells *cells,
+                     const struct sp_hist *rq_time_ns)
 {
     struct sp_subject *s = subject(arg, SP_SUBJECT_CHAIN, stat_prefix);
     if (s)
@@ -219,9 +227,10 @@ static struct sp_gather_endpoint *new_endpoint(struct sp_gather *g, struct sp_su
     return ep;
 }
 
-/* What configuration says of it. The i-th that a worker has is mostly the i-th of the spec; a long list is not
- * searched, since that would be done for each of its endpoints. */
-static void describe_endpoint(struct sp_gather *g, struct sp_gather_endpoint *ep, const struct sp_cluster_spec *spec, uint32_t at)
+/* What configuration says of it. The i-th that a worker has is mostly the i-th of the spec; a long list is
+ * not searched, since that would be done for each of its endpoints. */
+static void describe_endpoint(struct sp_gather *g, struct sp_gather_endpoint *ep,
+                              const struct sp_cluster_spec *spec, uint32_t at)
 {
     enum { SEARCHED = 64 };
     for (uint32_t i = 0; i < SP_MIN(spec->endpoint_count, (uint32_t)SEARCHED); i++) {
@@ -235,7 +244,8 @@ static void describe_endpoint(struct sp_gather *g, struct sp_gather_endpoint *ep
     }
 }
 
-static void on_endpoint(void *arg, const struct sp_cluster_spec *spec, const sp_addr *addr, const struct sp_endpoint_view *view)
+static void on_endpoint(void *arg, const struct sp_cluster_spec *spec, const sp_addr *addr,
+                        const struct sp_endpoint_view *view)
 {
     struct sp_gather *g = arg;
     struct sp_subject *s = sp_map_get(&g->by_name[SP_SUBJECT_CLUSTER], stat_name(spec));
@@ -244,7 +254,8 @@ static void on_endpoint(void *arg, const struct sp_cluster_spec *spec, const sp_
         describe_endpoint(g, ep, spec, s->total - 1);
 }
 
-static void copy_endpoint(struct sp_gather *whole, struct sp_subject *s, const struct sp_gather_endpoint *from)
+static void copy_endpoint(struct sp_gather *whole, struct sp_subject *s,
+                          const struct sp_gather_endpoint *from)
 {
     struct sp_gather_endpoint *ep = new_endpoint(whole, s, &from->addr, &from->view);
     if (!ep)
@@ -254,8 +265,10 @@ static void copy_endpoint(struct sp_gather *whole, struct sp_subject *s, const s
     ep->priority = from->priority;
 }
 
-/* Workers list the same endpoints in the same order, so it is found where it is expected; else it is looked for. */
-static void merge_endpoint(struct sp_gather *whole, struct sp_subject *s, const struct sp_gather_endpoint *from)
+/* Workers list the same endpoints in the same order, so it is found where it is expected; else it is looked
+ * for. */
+static void merge_endpoint(struct sp_gather *whole, struct sp_subject *s,
+                           const struct sp_gather_endpoint *from)
 {
     struct sp_gather_endpoint *ep = s->expected;
     if (!ep || !sp_addr_eq(&ep->addr, &from->addr))
@@ -280,7 +293,8 @@ static void on_worker(void *arg, uint32_t index, const struct sp_worker_cells *c
 {
     struct sp_gather *g = arg;
     for (int i = 0; i < SP_WORKER_FIGURES; i++)
-        g->worker_values[i] += sp_cell_get((const sp_cell *)(const void *)((const char *)cells + sp_worker_figures[i].offset));
+        g->worker_values[i] += sp_cell_get(
+            (const sp_cell *)(const void *)((const char *)cells + sp_worker_figures[i].offset));
     for (int i = 0; i < SP_WHY_COUNT; i++)
         g->why[i] += sp_cell_get(&cells->why[i]);
 }
@@ -289,8 +303,12 @@ void sp_gather_worker(struct sp_gather *part, struct sp_worker *worker,
                       void (*walk)(struct sp_worker *worker, const struct sp_view_ops *ops, void *arg))
 {
     static const struct sp_view_ops ops = {
-        .on_listener = on_listener, .on_chain = on_chain, .on_cluster = on_cluster,
-        .on_endpoint = on_endpoint, .on_series = on_series, .on_worker = on_worker,
+        .on_listener = on_listener,
+        .on_chain = on_chain,
+        .on_cluster = on_cluster,
+        .on_endpoint = on_endpoint,
+        .on_series = on_series,
+        .on_worker = on_worker,
     };
     walk(worker, &ops, part);
     part->workers = 1;
@@ -298,8 +316,8 @@ void sp_gather_worker(struct sp_gather *part, struct sp_worker *worker,
 
 /* ---- series ---- */
 
-/* Which bound each bucket of a histogram falls under; `milli`: how many thousandths of the bound's unit a value
- * of one is, as a fraction, so that nanoseconds become milliseconds. */
+/* Which bound each bucket of a histogram falls under; `milli`: how many thousandths of the bound's unit a
+ * value of one is, as a fraction, so that nanoseconds become milliseconds. */
 struct fold_table {
     uint8_t bound[SP_HIST_BUCKETS];
 };
@@ -309,14 +327,16 @@ static void fold_table(struct fold_table *table, uint64_t values_per_unit)
     uint32_t b = 0;
     for (uint32_t i = 0; i < SP_HIST_BUCKETS; i++) {
         uint64_t top = sp_hist_bucket_top(i);
-        while (b < SP_FOLD_BOUNDS && (values_per_unit >= 1000 ? top > sp_fold_bound_milli[b] * (values_per_unit / 1000)
-                                                              : top > sp_fold_bound_milli[b] / 1000))
+        while (b < SP_FOLD_BOUNDS &&
+               (values_per_unit >= 1000 ? top > sp_fold_bound_milli[b] * (values_per_unit / 1000)
+                                        : top > sp_fold_bound_milli[b] / 1000))
             b++;
         table->bound[i] = (uint8_t)b;
     }
 }
 
-static void fold(struct sp_fold *into, const struct sp_hist *hist, const struct fold_table *table, uint64_t values_per_unit)
+static void fold(struct sp_fold *into, const struct sp_hist *hist, const struct fold_table *table,
+                 uint64_t values_per_unit)
 {
     const sp_cell *buckets = __atomic_load_n(&hist->buckets, __ATOMIC_ACQUIRE);
     uint64_t seen = 0;
@@ -396,7 +416,8 @@ static struct sp_gather_series *make_series(struct sp_gather *g, sp_str labels, 
 }
 
 /* Where `series` is counted. */
-static struct sp_gather_series *find_series(struct sp_gather *g, const struct sp_series *series, const struct sp_labels *own)
+static struct sp_gather_series *find_series(struct sp_gather *g, const struct sp_series *series,
+                                            const struct sp_labels *own)
 {
     char storage[LABELS_BYTES];
     struct sp_buf buf;
@@ -487,7 +508,8 @@ static int by_name(const void *a, const void *b)
 
 static int by_labels(const void *a, const void *b)
 {
-    const struct sp_gather_series *x = *(struct sp_gather_series *const *)a, *y = *(struct sp_gather_series *const *)b;
+    const struct sp_gather_series *x = *(struct sp_gather_series *const *)a,
+                                  *y = *(struct sp_gather_series *const *)b;
     int order = sp_str_cmp(x->labels, y->labels);
     return order ? order : sp_str_cmp(x->code, y->code);
 }
@@ -516,8 +538,8 @@ static void subtract_series(struct sp_gather *whole, const struct sp_gather *bas
 {
     for (size_t i = 0; i < whole->series.len; i++) {
         struct sp_gather_series *s = *(struct sp_gather_series **)sp_vec_at(&whole->series, i);
-        const struct sp_gather_series *b =
-            sp_map_get(&base->series_by_labels, sp_str_of(s->labels.ptr, s->labels.len + s->code.len));
+        const struct sp_gather_series *b = sp_map_get(&base->series_by_labels,
+                                                      sp_str_of(s->labels.ptr, s->labels.len + s->code.len));
         if (!b)
             continue;
         s->requests = less(s->requests, b->requests);

@@ -1,8 +1,9 @@
 /* gather: all figures of the process at about one instant, added up over the workers, as plain numbers.
  *
- * A gather is filled in two steps. On a worker's thread sp_gather_worker copies what only that worker may touch;
- * on the main thread sp_gather_add puts such a part into the whole. What pages show is read from the whole; it
- * owns everything that it points to, so it may be shown slowly, long after configuration has changed. */
+ * A gather is filled in two steps. On a worker's thread sp_gather_worker copies what only that worker may
+ * touch; on the main thread sp_gather_add puts such a part into the whole. What pages show is read from the
+ * whole; it owns everything that it points to, so it may be shown slowly, long after configuration has
+ * changed. */
 #ifndef SP_OBSERVE_GATHER_H
 #define SP_OBSERVE_GATHER_H
 
@@ -16,9 +17,9 @@
 enum sp_subject_kind { SP_SUBJECT_CLUSTER, SP_SUBJECT_CHAIN, SP_SUBJECT_LISTENER, SP_SUBJECT_KINDS };
 
 enum {
-    SP_FOLD_BOUNDS = 19,            /* Envoy's histogram bounds; +Inf besides */
-    SP_GATHER_SERIES_MAX = 4096,    /* different label sets that are shown; the rest is added to one */
-    SP_GATHER_LABEL_BYTES = 256,    /* of one label's value; longer ones are cut */
+    SP_FOLD_BOUNDS = 19,         /* Envoy's histogram bounds; +Inf besides */
+    SP_GATHER_SERIES_MAX = 4096, /* different label sets that are shown; the rest is added to one */
+    SP_GATHER_LABEL_BYTES = 256, /* of one label's value; longer ones are cut */
 };
 
 /* A histogram as Prometheus shows it: at[i] counts values up to the i-th bound, not cumulative. */
@@ -41,11 +42,11 @@ struct sp_gather_endpoint {
 
 /* Something that has cells and a name. */
 struct sp_subject {
-    sp_str name;       /* cluster, stat_prefix, listener's address as Envoy writes it (0.0.0.0_80) */
-    sp_str full_name;  /* listener: its own name */
-    uint64_t *values;  /* sp_subject_kinds[kind].count of them */
+    sp_str name;      /* cluster, stat_prefix, listener's address as Envoy writes it (0.0.0.0_80) */
+    sp_str full_name; /* listener: its own name */
+    uint64_t *values; /* sp_subject_kinds[kind].count of them */
     struct sp_hist time_ns;
-    sp_addr bound;     /* listener */
+    sp_addr bound; /* listener */
     /* cluster */
     struct sp_cluster_limits limits;
     enum sp_cluster_kind cluster_kind;
@@ -89,9 +90,9 @@ struct sp_gather {
     uint64_t why[SP_WHY_COUNT];
     uint32_t workers; /* whose figures are in it */
     struct sp_map series_by_labels;
-    struct sp_vec series; /* of struct sp_gather_series * */
+    struct sp_vec series;                  /* of struct sp_gather_series * */
     const struct sp_series *worker_series; /* a part: the list to add, read by sp_gather_add */
-    bool failed;      /* memory was out: the figures are not whole */
+    bool failed;                           /* memory was out: the figures are not whole */
 };
 
 /* NULL when memory is out. */

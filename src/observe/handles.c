@@ -1,11 +1,12 @@
 /* handles: the pages that change something: POST, and on the Unix socket alone.
  *
- * The guard in admin.c has refused everybody else before a handler here runs; so what stands here need not ask who
- * calls. Nothing is changed here that is not admin's own: levels and times go through the table in runtime.c, draining
- * and the end through callbacks of cmd.
+ * The guard in admin.c has refused everybody else before a handler here runs; so what stands here need not
+ * ask who calls. Nothing is changed here that is not admin's own: levels and times go through the table in
+ * runtime.c, draining and the end through callbacks of cmd.
  *
- * /reset_counters changes no counter, since counters belong to workers. The figures of this instant are kept, and from
- * then on taken off what pages show; scrapers see counters begin anew, as after a restart. */
+ * /reset_counters changes no counter, since counters belong to workers. The figures of this instant are
+ * kept, and from then on taken off what pages show; scrapers see counters begin anew, as after a
+ * restart. */
 #include "observe/admin_impl.h"
 
 #include "observe/accesslog.h"
@@ -51,10 +52,11 @@ static sp_err modify(struct sp_admin *admin, enum sp_runtime_id id, sp_str text,
     if (err)
         return err;
     err = heed(admin, id, value);
-    *ret_why = err == SP_E_UNSUPPORTED ? "this program does not let the key be changed\n" : "the change did not work\n";
+    *ret_why = err == SP_E_UNSUPPORTED ? "this program does not let the key be changed\n"
+                                       : "the change did not work\n";
     if (!err)
-        sp_log_line(admin->config.log, SP_LOG_INFO, "changed by admin", "key=%s value=%.*s", sp_runtime_key(id)->name,
-                    SP_STR_ARG(text));
+        sp_log_line(admin->config.log, SP_LOG_INFO, "changed by admin", "key=%s value=%.*s",
+                    sp_runtime_key(id)->name, SP_STR_ARG(text));
     return err;
 }
 
@@ -104,7 +106,8 @@ void sp_admin_runtime(void *arg, struct sp_http_call *call)
     sp_http_answer_buf(call, 200, "application/json", &buf);
 }
 
-/* GET shows the levels. POST ?level=debug as Envoy has it (?paths= and single loggers are not: there is one). */
+/* GET shows the levels. POST ?level=debug as Envoy has it (?paths= and single loggers are not: there is
+ * one). */
 void sp_admin_logging(void *arg, struct sp_http_call *call)
 {
     struct sp_admin *admin = arg;
@@ -140,7 +143,8 @@ void sp_admin_drain_listeners(void *arg, struct sp_http_call *call)
         no_such(call);
         return;
     }
-    bool inbound = sp_http_param(call, "inboundonly").ptr != NULL, graceful = sp_http_param(call, "graceful").ptr != NULL;
+    bool inbound = sp_http_param(call, "inboundonly").ptr != NULL,
+         graceful = sp_http_param(call, "graceful").ptr != NULL;
     ok(call);
     ops->drain_listeners(admin->config.arg, inbound, graceful);
 }

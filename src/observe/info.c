@@ -1,7 +1,10 @@
 /* info: the pages that need no worker: what this is, whether it is ready, what it holds.
  *
- * They answer at once, however busy the workers are; /ready is what a balancer or kubelet asks, so it must not depend
- * on anything that can be slow. Shapes are Envoy's. */
+ * They answer at once, however busy the workers are; /ready is what a balancer or kubelet asks, so it must
+ * not depend on anything that can be slow.
+ *
+ * Shapes are Envoy's, so that tools which read Envoy's pages find their fields; what has no meaning here has
+ * its neutral value (hot_restart_version, the page heap of another allocator) rather than a made-up one. */
 #include "observe/admin_impl.h"
 
 #include "base/mem.h"
@@ -43,13 +46,15 @@ void sp_admin_server_info(void *arg, struct sp_http_call *call)
     unsigned long long up = (sp_loop_now(admin->loop) - admin->started_ns) / SP_NS_PER_S;
     struct sp_buf buf;
     sp_buf_init(&buf, 0);
-    sp_buf_printf(&buf,
-                  "{\"version\":\"sampan/%s\",\"state\":\"%s\",\"hot_restart_version\":\"disabled\",\"uptime_current_epoch\":\"%llus\","
-                  "\"uptime_all_epochs\":\"%llus\",\"command_line_options\":{",
-                  SP_VERSION, state_names[state_of(admin)], up, up);
+    sp_buf_printf(
+        &buf,
+        "{\"version\":\"sampan/%s\",\"state\":\"%s\",\"hot_restart_version\":\"disabled\","
+        "\"uptime_current_epoch\":\"%llus\",\"uptime_all_epochs\":\"%llus\",\"command_line_options\":{",
+        SP_VERSION, state_names[state_of(admin)], up, up);
     option(&buf, "config_path", config->config_path);
     option(&buf, "base_dir", config->base_dir);
-    option(&buf, "log_level", sp_log_level_name((enum sp_log_level)admin->runtime.values[SP_RUNTIME_LOG_LEVEL]));
+    option(&buf, "log_level",
+           sp_log_level_name((enum sp_log_level)admin->runtime.values[SP_RUNTIME_LOG_LEVEL]));
     sp_buf_printf(&buf, "\"concurrency\":%u},\"node\":{\"id\":", config->workers);
     sp_buf_add_json(&buf, settings->node_id);
     sp_buf_add_c(&buf, ",\"cluster\":");
@@ -64,10 +69,11 @@ void sp_admin_memory(void *arg, struct sp_http_call *call)
     struct sp_buf buf;
     unsigned long long rss = sp_proc_rss_bytes(), used = sp_mem_used_bytes();
     sp_buf_init_fixed(&buf, text, sizeof(text));
-    sp_buf_printf(&buf,
-                  "{\"allocated\":\"%llu\",\"heap_size\":\"%llu\",\"pageheap_unmapped\":\"0\",\"pageheap_free\":\"0\","
-                  "\"total_thread_cache\":\"0\",\"total_physical_bytes\":\"%llu\",\"live_blocks\":\"%llu\"}\n",
-                  used, rss, rss, (unsigned long long)sp_mem_live_blocks());
+    sp_buf_printf(
+        &buf,
+        "{\"allocated\":\"%llu\",\"heap_size\":\"%llu\",\"pageheap_unmapped\":\"0\",\"pageheap_free\":\"0\","
+        "\"total_thread_cache\":\"0\",\"total_physical_bytes\":\"%llu\",\"live_blocks\":\"%llu\"}\n",
+        used, rss, rss, (unsigned long long)sp_mem_live_blocks());
     sp_http_answer(call, 200, "application/json", sp_buf_str(&buf));
 }
 

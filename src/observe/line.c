@@ -1,27 +1,27 @@
 /* line: a record of a call becomes a line of a log.
  *
- * The format was read when the configuration came (model/logformat), so writing is a walk over its parts, each a
- * literal or an operator. Text lines end where their format ends; Envoy's formats end in a newline by themselves,
- * and one is added where it is missing, since two calls on one line help nobody.
+ * The format was read when the configuration came (model/logformat), so writing is a walk over its parts,
+ * each a literal or an operator. Text lines end where their format ends; Envoy's formats end in a newline
+ * by themselves, and one is added where it is missing, since two calls on one line help nobody.
  *
- * What a peer sent must not be able to write a line, or a field, of its own. In text every control byte, quote,
- * backslash and malformed UTF-8 of a value is written as \xNN, as other servers do; in JSON the JSON rules do the
- * same. The operator's own literals stay as they are.
+ * What a peer sent must not be able to write a line, or a field, of its own. In text every control byte,
+ * quote, backslash and malformed UTF-8 of a value is written as \xNN, as other servers do; in JSON the JSON
+ * rules do the same. The operator's own literals stay as they are.
  *
- * JSON: a field that is one operator keeps its kind, so that a status is a number and what is missing is null; a field
- * of several parts is a string. */
+ * JSON: a field that is one operator keeps its kind, so that a status is a number and what is missing is
+ * null; a field of several parts is a string. */
 #include "observe/line_impl.h"
 
 #include "base/arena.h"
 #include "base/buf.h"
 #include "observe/text_impl.h"
-#include "proxy/why.h"
+#include "proxy/view.h"
 #include "wire/call.h"
 
 enum { VALUE_BYTES = 4096 };
 
-sp_err sp_line_compile(const struct sp_log_spec *spec, struct sp_arena *arena, struct sp_line_format *ret_format,
-                       const char **ret_why)
+sp_err sp_line_compile(const struct sp_log_spec *spec, struct sp_arena *arena,
+                       struct sp_line_format *ret_format, const char **ret_why)
 {
     bool json = spec->format == SP_LOG_JSON;
     struct sp_line_format format = { .kind = spec->format, .field_count = json ? spec->field_count : 1 };
@@ -114,7 +114,8 @@ static bool add_addr(struct sp_buf *out, const sp_addr *addr, bool with_port)
     char text[SP_ADDR_TEXT_BYTES];
     if (addr->family == SP_ADDR_NONE)
         return false;
-    size_t len = with_port ? sp_addr_print(addr, text, sizeof(text)) : sp_addr_print_ip(addr, text, sizeof(text));
+    size_t len = with_port ? sp_addr_print(addr, text, sizeof(text))
+                           : sp_addr_print_ip(addr, text, sizeof(text));
     sp_buf_add(out, text, SP_MIN(len, sizeof(text) - 1));
     return true;
 }
@@ -162,14 +163,16 @@ static bool is_number(enum sp_log_op op)
     }
 }
 
-bool sp_line_value(const struct sp_log_part *part, const struct sp_report *r, sp_str hostname, struct sp_buf *out, bool *ret_number)
+bool sp_line_value(const struct sp_log_part *part, const struct sp_report *r, sp_str hostname,
+                   struct sp_buf *out, bool *ret_number)
 {
     const struct sp_why_row *why = sp_why_row(r->why < SP_WHY_COUNT ? r->why : SP_WHY_NONE);
     *ret_number = is_number(part->op);
     switch (part->op) {
     case SP_LOG_OP_LITERAL: return add_text(out, part->text);
     case SP_LOG_OP_START_TIME: add_time(out, part->text, r->wall_start_ns); return true;
-    case SP_LOG_OP_REQ: return add_text(out, header_of(part->header, r)) || add_text(out, header_of(part->or_header, r));
+    case SP_LOG_OP_REQ:
+        return add_text(out, header_of(part->header, r)) || add_text(out, header_of(part->or_header, r));
     case SP_LOG_OP_RESP: return false;
     case SP_LOG_OP_RESPONSE_CODE: sp_buf_add_u64(out, r->status); return true;
     case SP_LOG_OP_RESPONSE_FLAGS: return strcmp(why->flag, "-") != 0 && add_text(out, sp_str_c(why->flag));
@@ -184,7 +187,8 @@ bool sp_line_value(const struct sp_log_part *part, const struct sp_report *r, sp
     case SP_LOG_OP_UPSTREAM_HOST: return add_addr(out, &r->upstream, true);
     case SP_LOG_OP_UPSTREAM_CLUSTER: return add_text(out, sp_report_str(r, SP_REPORT_CLUSTER));
     case SP_LOG_OP_UPSTREAM_LOCAL_ADDRESS: return add_addr(out, &r->upstream_local, true);
-    case SP_LOG_OP_UPSTREAM_TRANSPORT_FAILURE_REASON: return add_text(out, sp_report_str(r, SP_REPORT_FAILURE));
+    case SP_LOG_OP_UPSTREAM_TRANSPORT_FAILURE_REASON:
+        return add_text(out, sp_report_str(r, SP_REPORT_FAILURE));
     case SP_LOG_OP_DOWNSTREAM_REMOTE_ADDRESS: return add_addr(out, &r->downstream, true);
     case SP_LOG_OP_DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: return add_addr(out, &r->downstream, false);
     case SP_LOG_OP_DOWNSTREAM_LOCAL_ADDRESS: return add_addr(out, &r->downstream_local, true);
@@ -208,7 +212,8 @@ static void add_escaped(struct sp_buf *out, sp_str s)
     for (size_t i = 0; i < s.len;) {
         unsigned char c = (unsigned char)s.ptr[i];
         size_t len = sp_str_utf8_at(sp_str_from(s, i));
-        bool wide_control = len == 2 && c == 0xC2 && (unsigned char)s.ptr[i + 1] < 0xA0; /* C1: U+0080 to U+009F */
+        bool wide_control = len == 2 && c == 0xC2 &&
+                            (unsigned char)s.ptr[i + 1] < 0xA0; /* C1: U+0080 to U+009F */
         if (len == 0 || c < 0x20 || c == 0x7F || c == '"' || c == '\\' || wide_control) {
             size_t bytes = len ? len : 1;
             for (size_t b = 0; b < bytes; b++) {
@@ -223,7 +228,8 @@ static void add_escaped(struct sp_buf *out, sp_str s)
     }
 }
 
-static void write_text(const struct sp_line_field *field, const struct sp_report *report, sp_str hostname, struct sp_buf *out)
+static void write_text(const struct sp_line_field *field, const struct sp_report *report, sp_str hostname,
+                       struct sp_buf *out)
 {
     char storage[VALUE_BYTES];
     size_t from = out->len;
@@ -244,7 +250,8 @@ static void write_text(const struct sp_line_field *field, const struct sp_report
         sp_buf_add_char(out, '\n');
 }
 
-static void write_json_value(const struct sp_line_field *field, const struct sp_report *report, sp_str hostname, struct sp_buf *out)
+static void write_json_value(const struct sp_line_field *field, const struct sp_report *report,
+                             sp_str hostname, struct sp_buf *out)
 {
     char storage[VALUE_BYTES];
     struct sp_buf all;
@@ -269,7 +276,8 @@ static void write_json_value(const struct sp_line_field *field, const struct sp_
         sp_buf_add_json(out, sp_buf_str(&all));
 }
 
-void sp_line_write(const struct sp_line_format *format, const struct sp_report *report, sp_str hostname, struct sp_buf *out)
+void sp_line_write(const struct sp_line_format *format, const struct sp_report *report, sp_str hostname,
+                   struct sp_buf *out)
 {
     if (format->kind == SP_LOG_TEXT) {
         write_text(&format->fields[0], report, hostname, out);

@@ -1,8 +1,8 @@
 /* page: a long page, printed from a gather while the client takes it.
  *
- * A page owns the figures that it prints, and keeps its place (stage, row, item) between pieces; so a scrape of a
- * thousand clusters holds the figures, one piece, and what the connection's mark lets wait, and never the whole
- * text. Its step function prints until a piece is full and says whether there is more:
+ * A page owns the figures that it prints, and keeps its place (stage, row, item) between pieces; so a
+ * scrape of a thousand clusters holds the figures, one piece, and what the connection's mark lets wait, and
+ * never the whole text. Its step function prints until a piece is full and says whether there is more:
  *
  *      more() ──► step(page, out) ... until SP_PAGE_PIECE bytes ──► SP_HTTP_MORE, or SP_HTTP_END
  *

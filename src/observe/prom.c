@@ -1,21 +1,23 @@
 /* prom: figures as Prometheus reads them.
  *
- * Two families of names, because two kinds of dashboards exist: Envoy's (envoy_cluster_upstream_rq_total with the
- * cluster as a label) and Istio's (istio_requests_total with who called whom). The first come from cells, by the
- * tables that stand beside the cells; the second from series. What neither knows is ours: sampan_*.
+ * Two families of names, because two kinds of dashboards exist: Envoy's (envoy_cluster_upstream_rq_total
+ * with the cluster as a label) and Istio's (istio_requests_total with who called whom). The first come from
+ * cells, by the tables that stand beside the cells; the second from series. What neither knows is ours:
+ * sampan_*.
  *
- *      stage   CELLS     a family for each cell of clusters, chains, listeners: HELP, TYPE, a line for each subject
+ *      stage   CELLS     a family for each cell of clusters, chains, listeners, a line for each subject
  *              TIMES     their histograms
  *              MEMBERS   endpoints of clusters
  *              WORKER    the workers' own figures, and the reasons
  *              PROCESS   server, process
  *              ISTIO     series
  *
- * The format wants all lines of a family together, so the outer walk goes by family and the inner one by subject.
- * Counters that Envoy names by class (upstream_rq_2xx) become one family with a label, as Envoy's own page has it.
+ * The format wants all lines of a family together, so the outer walk goes by family and the inner one by
+ * subject. Counters that Envoy names by class (upstream_rq_2xx) become one family with a label, as Envoy's
+ * own page has it.
  *
- * A histogram of ours knows values to an eighth; a bucket that straddles a bound counts above it. The count is the
- * sum of the buckets, so that the lines of one histogram never contradict each other. */
+ * A histogram of ours knows values to an eighth; a bucket that straddles a bound counts above it. The count
+ * is the sum of the buckets, so that the lines of one histogram never contradict each other. */
 #include "observe/admin_impl.h"
 
 #include "io/file.h"
@@ -25,7 +27,8 @@
 
 enum stage { STAGE_CELLS, STAGE_TIMES, STAGE_MEMBERS, STAGE_WORKER, STAGE_PROCESS, STAGE_ISTIO, STAGES };
 
-static void family(struct sp_buf *out, const char *prefix, const char *name, const char *help, const char *type)
+static void family(struct sp_buf *out, const char *prefix, const char *name, const char *help,
+                   const char *type)
 {
     sp_buf_printf(out, "# HELP %s%s %s\n# TYPE %s%s %s\n", prefix, name, help, prefix, name, type);
 }
@@ -46,18 +49,20 @@ static int class_of(const char *name)
 
 /* ---- cells ---- */
 
-static void class_lines(struct sp_buf *out, const struct sp_subject_kind_info *kind, const struct sp_subject *s, uint32_t row)
+static void class_lines(struct sp_buf *out, const struct sp_subject_kind_info *kind,
+                        const struct sp_subject *s, uint32_t row)
 {
     int stem = (int)strlen(kind->names[row].name) - 3;
     for (uint32_t i = row; i < kind->count && class_of(kind->names[i].name) == (int)(i - row) + 1; i++) {
-        sp_buf_printf(out, "%s%.*sxx{envoy_response_code_class=\"%u\",%s=\"", kind->prom_prefix, stem, kind->names[row].name,
-                      i - row + 1, kind->label);
+        sp_buf_printf(out, "%s%.*sxx{envoy_response_code_class=\"%u\",%s=\"", kind->prom_prefix, stem,
+                      kind->names[row].name, i - row + 1, kind->label);
         sp_text_label(out, s->name);
         sp_buf_printf(out, "\"} %llu\n", (unsigned long long)s->values[i]);
     }
 }
 
-static void cell_line(struct sp_buf *out, const struct sp_subject_kind_info *kind, const struct sp_subject *s, uint32_t row)
+static void cell_line(struct sp_buf *out, const struct sp_subject_kind_info *kind, const struct sp_subject *s,
+                      uint32_t row)
 {
     sp_buf_printf(out, "%s%s{%s=\"", kind->prom_prefix, kind->names[row].name, kind->label);
     sp_text_label(out, s->name);
@@ -77,7 +82,8 @@ static void cell_family(struct sp_buf *out, const struct sp_subject_kind_info *k
     else
         sp_buf_add_c(&text, name->name);
     sp_buf_add_char(&text, '\0');
-    family(out, kind->prom_prefix, stem, class_of(name->name) ? "calls by the class of their status" : name->help,
+    family(out, kind->prom_prefix, stem,
+           class_of(name->name) ? "calls by the class of their status" : name->help,
            name->gauge ? "gauge" : "counter");
 }
 
@@ -111,21 +117,24 @@ static bool cells(struct sp_page *page, struct sp_buf *out)
 
 /* ---- histograms ---- */
 
-static void time_head(struct sp_buf *out, const struct sp_subject_kind_info *kind, const struct sp_subject *s, const char *what)
+static void time_head(struct sp_buf *out, const struct sp_subject_kind_info *kind, const struct sp_subject *s,
+                      const char *what)
 {
     sp_buf_printf(out, "%s%s_%s{%s=\"", kind->prom_prefix, kind->time_name, what, kind->label);
     sp_text_label(out, s->name);
     sp_buf_add_char(out, '"');
 }
 
-static void time_lines(struct sp_buf *out, const struct sp_subject_kind_info *kind, const struct sp_subject *s)
+static void time_lines(struct sp_buf *out, const struct sp_subject_kind_info *kind,
+                       const struct sp_subject *s)
 {
     uint64_t all = sp_hist_count_upto(&s->time_ns, UINT64_MAX);
     for (int i = 0; i <= SP_FOLD_BOUNDS; i++) {
         bool last = i == SP_FOLD_BOUNDS;
         uint64_t n = last ? all : sp_hist_count_upto(&s->time_ns, sp_fold_bound_milli[i] * 1000);
         time_head(out, kind, s, "bucket");
-        sp_buf_printf(out, ",le=\"%s\"} %llu\n", last ? "+Inf" : sp_fold_bound_text[i], (unsigned long long)n);
+        sp_buf_printf(out, ",le=\"%s\"} %llu\n", last ? "+Inf" : sp_fold_bound_text[i],
+                      (unsigned long long)n);
     }
     time_head(out, kind, s, "sum");
     sp_buf_printf(out, "} %llu\n", (unsigned long long)(sp_cell_get(&s->time_ns.sum) / 1000000));
@@ -183,8 +192,8 @@ static bool worker_figures(struct sp_page *page, struct sp_buf *out)
         family(out, "sampan_", f->name, f->help, f->gauge ? "gauge" : "counter");
         sp_buf_printf(out, "sampan_%s %llu\n", f->name, (unsigned long long)page->gather->worker_values[i]);
     }
-    family(out, "sampan_", "reason_total", "calls and connections by the reason for what was done to them; docs/reasons.md",
-           "counter");
+    family(out, "sampan_", "reason_total",
+           "calls and connections by the reason for what was done to them; docs/reasons.md", "counter");
     for (int i = 1; i < SP_WHY_COUNT; i++)
         sp_buf_printf(out, "sampan_reason_total{reason=\"%s\"} %llu\n", sp_why_row(i)->code,
                       (unsigned long long)page->gather->why[i]);
@@ -209,15 +218,18 @@ static bool process(struct sp_page *page, struct sp_buf *out)
     one(out, "envoy_server_uptime", "seconds since the start", "gauge", up_ns / SP_NS_PER_S);
     one(out, "envoy_server_concurrency", "workers", "gauge", config->workers);
     one(out, "envoy_server_memory_allocated", "bytes allocated and not freed", "gauge", sp_mem_used_bytes());
-    one(out, "sampan_workers_answered", "workers whose figures are in this page", "gauge", page->gather->workers);
+    one(out, "sampan_workers_answered", "workers whose figures are in this page", "gauge",
+        page->gather->workers);
     one(out, "sampan_admin_connections", "connections to admin", "gauge", view.connections);
     one(out, "sampan_admin_requests_total", "requests to admin", "counter", view.requests);
-    one(out, "sampan_admin_refused_total", "connections to admin beyond their limit", "counter", view.refused);
+    one(out, "sampan_admin_refused_total", "connections to admin beyond their limit", "counter",
+        view.refused);
     if (config->accesslog) {
         struct sp_accesslog_view log = sp_accesslog_view(config->accesslog);
         one(out, "sampan_access_log_lines_total", "lines written", "counter", log.lines);
         one(out, "sampan_access_log_lost_total", "records that no line was written of", "counter", log.lost);
-        one(out, "sampan_access_log_lost_bytes_total", "bytes that a file did not take", "counter", log.lost_bytes);
+        one(out, "sampan_access_log_lost_bytes_total", "bytes that a file did not take", "counter",
+            log.lost_bytes);
     }
     family(out, "", "process_cpu_seconds_total", "processor time, of the user and the system", "counter");
     sp_buf_printf(out, "process_cpu_seconds_total %llu.%06llu\n", (unsigned long long)(cpu_us / 1000000),
@@ -239,8 +251,14 @@ struct istio {
     bool tcp, hist;
 };
 
-#define COUNTER(name, help, field, tcp) { name, help, offsetof(struct sp_gather_series, field), tcp, false }
-#define HISTOGRAM(name, help, field) { name, help, offsetof(struct sp_gather_series, field), false, true }
+#define COUNTER(name, help, field, tcp)                                                                      \
+    {                                                                                                        \
+        name, help, offsetof(struct sp_gather_series, field), tcp, false                                     \
+    }
+#define HISTOGRAM(name, help, field)                                                                         \
+    {                                                                                                        \
+        name, help, offsetof(struct sp_gather_series, field), false, true                                    \
+    }
 
 static const struct istio families[] = {
     COUNTER("istio_requests_total", "calls", requests, false),
@@ -263,7 +281,8 @@ static void series_hist(struct sp_buf *out, const struct istio *f, const struct 
         sp_buf_printf(out, "%s_bucket{", f->name);
         sp_buf_add_str(out, s->labels);
         sp_buf_add_str(out, s->code);
-        sp_buf_printf(out, ",le=\"%s\"} %llu\n", last ? "+Inf" : sp_fold_bound_text[i], (unsigned long long)sum);
+        sp_buf_printf(out, ",le=\"%s\"} %llu\n", last ? "+Inf" : sp_fold_bound_text[i],
+                      (unsigned long long)sum);
     }
     const uint64_t ends[] = { fold->sum, fold->count };
     for (int i = 0; i < 2; i++) {
@@ -311,8 +330,8 @@ static bool istio(struct sp_page *page, struct sp_buf *out)
 
 static bool step(struct sp_page *page, struct sp_buf *out)
 {
-    static bool (*const stages[STAGES])(struct sp_page *page, struct sp_buf *out) = {
-        [STAGE_CELLS] = cells,     [STAGE_TIMES] = times,     [STAGE_MEMBERS] = members,
+    static bool (*const stages[STAGES])(struct sp_page * page, struct sp_buf * out) = {
+        [STAGE_CELLS] = cells,           [STAGE_TIMES] = times,     [STAGE_MEMBERS] = members,
         [STAGE_WORKER] = worker_figures, [STAGE_PROCESS] = process, [STAGE_ISTIO] = istio,
     };
     if (page->stage == STAGES)

@@ -1,13 +1,14 @@
 /* runtime: the table of handles.
  *
- * A handle is there when turning it while the process runs does not ask for a new configuration: a log level, a
- * time. Everything that decides where calls go is configuration and comes by its own way, so that what the control
- * plane believes and what holds are never two things.
+ * A handle is there when turning it while the process runs does not ask for a new configuration: a log
+ * level, a time. Everything that decides where calls go is configuration and comes by its own way, so that
+ * what the control plane believes and what holds are never two things.
  *
- * A value is a number, whatever its kind: a choice is the place of its word. The old value is not forgotten: /runtime
- * shows both, as Envoy shows layers.
+ * A value is a number, whatever its kind: a choice is the place of its word. The old value is not
+ * forgotten: /runtime shows both, as Envoy shows layers.
  *
- * Who heeds a key is its owner's matter; keys of rooms that observe must not know go through one callback of cmd. */
+ * Who heeds a key is its owner's matter; keys of rooms that observe must not know go through one callback
+ * of cmd. */
 #include "observe/runtime.h"
 
 #include "base/buf.h"
@@ -17,13 +18,14 @@
 static const char *const levels[] = { "error", "warn", "info", "debug", NULL };
 
 static const struct sp_runtime_key keys[SP_RUNTIME_KEYS] = {
-    [SP_RUNTIME_LOG_LEVEL] = { "log.level", SP_RUNTIME_CHOICE, levels, SP_LOG_INFO, 0, SP_LOG_LEVELS - 1, "base", false,
+    [SP_RUNTIME_LOG_LEVEL] = { "log.level", SP_RUNTIME_CHOICE, levels, SP_LOG_INFO, 0, SP_LOG_LEVELS - 1,
+                               "base", false,
                                "how much the process says on standard error; /logging changes the same" },
     [SP_RUNTIME_ACCESS_LOG_ON] = { "access_log.on", SP_RUNTIME_BOOL, NULL, 1, 0, 1, "observe", false,
-                                   "whether access log lines are written; what is not written is not counted as lost" },
-    [SP_RUNTIME_ACCESS_LOG_FLUSH] = { "access_log.flush_ms", SP_RUNTIME_NUMBER, NULL, 50, 1, 1000, "observe", false,
-                                      "how long an idle sidecar waits before it looks for access log records; a busy one "
-                                      "looks more often by itself" },
+                                   "whether access log lines are written; others are not counted as lost" },
+    [SP_RUNTIME_ACCESS_LOG_FLUSH] = { "access_log.flush_ms", SP_RUNTIME_NUMBER, NULL, 50, 1, 1000, "observe",
+                                      false,
+                                      "how often an idle sidecar looks for records" },
     [SP_RUNTIME_DRAIN_TIME] = { "drain.time_ms", SP_RUNTIME_NUMBER, NULL, 30000, 0, 3600000, "proxy", true,
                                 "how long SIGTERM and /quitquitquit wait for calls under way" },
     [SP_RUNTIME_REASON_HEADER] = { "reason_header", SP_RUNTIME_BOOL, NULL, 1, 0, 1, "proxy", true,

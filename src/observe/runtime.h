@@ -1,5 +1,6 @@
-/* runtime: what an operator may change while the sidecar runs, as a table: name, kind, range, whose it is, what it
- * does. /runtime shows it, /runtime_modify changes it, docs/runtime.md is printed from it. Main thread. */
+/* runtime: what an operator may change while the sidecar runs, as a table: name, kind, range, whose it is,
+ * what it does. /runtime shows it, /runtime_modify changes it, docs/runtime.md is printed from it. Main
+ * thread. */
 #ifndef SP_OBSERVE_RUNTIME_H
 #define SP_OBSERVE_RUNTIME_H
 
@@ -13,7 +14,7 @@ struct sp_buf;
 struct sp_settings;
 
 enum sp_runtime_id {
-    SP_RUNTIME_LOG_LEVEL,        /* enum sp_log_level */
+    SP_RUNTIME_LOG_LEVEL, /* enum sp_log_level */
     SP_RUNTIME_ACCESS_LOG_ON,
     SP_RUNTIME_ACCESS_LOG_FLUSH, /* milliseconds */
     SP_RUNTIME_DRAIN_TIME,       /* milliseconds */

@@ -5,10 +5,10 @@
  *      listener.127.0.0.1_8080.downstream_cx_active: 3
  *      server.uptime: 7     sampan.reason.NO_ROUTE: 1
  *
- * Parameters are Envoy's: `filter` is a regular expression that is looked for anywhere in the name (RE2's syntax, the
- * work for a match is bounded), `usedonly` leaves zeros out, `format=json` makes
- * {"stats":[{"name":..,"value":..}]}. A histogram's first number is Envoy's figure of the last interval, which is
- * not kept here, hence nan; the second is since the start. */
+ * Parameters are Envoy's: `filter` is a regular expression that is looked for anywhere in the name (RE2's
+ * syntax, the work for a match is bounded), `usedonly` leaves zeros out, `format=json` makes
+ * {"stats":[{"name":..,"value":..}]}. A histogram's first number is Envoy's figure of the last interval,
+ * which is not kept here, hence nan; the second is since the start. */
 #include "observe/admin_impl.h"
 
 #include "base/mem.h"
@@ -55,7 +55,8 @@ static void time_line(struct sp_page *page, struct sp_buf *out, sp_str name, con
     sp_buf_add_char(out, ':');
     for (size_t i = 0; i < SP_COUNTOF(permilles); i++) {
         uint64_t us = sp_hist_quantile(hist, permilles[i]) / 1000;
-        sp_buf_printf(out, " P%s(nan,%llu.%03llu)", names[i], (unsigned long long)(us / 1000), (unsigned long long)(us % 1000));
+        sp_buf_printf(out, " P%s(nan,%llu.%03llu)", names[i], (unsigned long long)(us / 1000),
+                      (unsigned long long)(us % 1000));
     }
     sp_buf_add_char(out, '\n');
 }
@@ -71,7 +72,8 @@ static bool cells(struct sp_page *page, struct sp_buf *out)
         page->item = 0;
         return true;
     }
-    const struct sp_subject *s = *(struct sp_subject **)sp_vec_at(&page->gather->subjects[page->row], page->item++);
+    const struct sp_subject *s = *(struct sp_subject **)sp_vec_at(&page->gather->subjects[page->row],
+                                                                  page->item++);
     char storage[NAME_BYTES];
     struct sp_buf name;
     sp_buf_init_fixed(&name, storage, sizeof(storage));
@@ -100,7 +102,8 @@ static bool cells(struct sp_page *page, struct sp_buf *out)
     return true;
 }
 
-static void named(struct sp_page *page, struct sp_buf *out, const char *prefix, const char *name, uint64_t value)
+static void named(struct sp_page *page, struct sp_buf *out, const char *prefix, const char *name,
+                  uint64_t value)
 {
     char storage[NAME_BYTES];
     struct sp_buf full;
@@ -127,16 +130,14 @@ static bool server(struct sp_page *page, struct sp_buf *out)
     named(page, out, "server.", "concurrency", config->workers);
     named(page, out, "server.", "live", config->ops->state(config->arg) == SP_ADMIN_LIVE);
     named(page, out, "server.", "memory_allocated", sp_mem_used_bytes());
-    named(page, out, "server.", "total_connections", page->gather->worker_values[4]);
     named(page, out, "server.", "uptime", (sp_loop_now(admin->loop) - admin->started_ns) / SP_NS_PER_S);
     return false;
 }
 
 static bool step(struct sp_page *page, struct sp_buf *out)
 {
-    static bool (*const stages[STAGES])(struct sp_page *page, struct sp_buf *out) = {
-        [STAGE_CELLS] = cells, [STAGE_SERVER] = server
-    };
+    static bool (*const stages[STAGES])(
+        struct sp_page * page, struct sp_buf * out) = { [STAGE_CELLS] = cells, [STAGE_SERVER] = server };
     if (page->stage == STAGES) {
         if (page->json)
             sp_buf_add_c(out, "]}\n");

@@ -1,11 +1,13 @@
 /* text: escapes for the places where foreign strings are shown, and the calendar.
  *
- * Everything that a page shows may have come from a peer: a service name, a path, a user agent. Each place has its
- * own dangerous bytes: a quote in a label ends the label, a < in a page begins an element, a newline in a log
- * begins a line. So each place has its escape here, and no page writes a foreign string otherwise.
+ * Everything that a page shows may have come from a peer: a service name, a path, a user agent. Each place
+ * has its own dangerous bytes: a quote in a label ends the label, a < in a page begins an element, a
+ * newline in a log begins a line. So each place has its escape here, and no page writes a foreign string
+ * otherwise.
  *
- * The calendar is counted, not asked: the system's functions keep state, know time zones and may read files. Days
- * since 1970 become a date by counting years from March, so that the leap day is the last of its year. */
+ * The calendar is counted, not asked: the system's functions keep state, know time zones and may read
+ * files. Days since 1970 become a date by counting years from March, so that the leap day is the last of
+ * its year. */
 #include "observe/text_impl.h"
 
 void sp_text_label(struct sp_buf *buf, sp_str value)
@@ -44,8 +46,11 @@ struct sp_text_date sp_text_date(uint64_t wall_ns)
 {
     uint64_t seconds = wall_ns / 1000000000u, days = seconds / 86400;
     unsigned rest = (unsigned)(seconds % 86400);
-    struct sp_text_date d = { .hour = rest / 3600, .minute = rest / 60 % 60, .second = rest % 60,
-                              .weekday = (unsigned)((days + 4) % 7), .nanos = (uint32_t)(wall_ns % 1000000000u) };
+    struct sp_text_date d = { .hour = rest / 3600,
+                              .minute = rest / 60 % 60,
+                              .second = rest % 60,
+                              .weekday = (unsigned)((days + 4) % 7),
+                              .nanos = (uint32_t)(wall_ns % 1000000000u) };
     /* 719468 days lie between 0000-03-01 and 1970-01-01; an era is 400 years. */
     uint64_t z = days + 719468, era = z / 146097;
     unsigned in_era = (unsigned)(z % 146097);
@@ -63,6 +68,6 @@ struct sp_text_date sp_text_date(uint64_t wall_ns)
 void sp_text_time(struct sp_buf *buf, uint64_t wall_ns)
 {
     struct sp_text_date d = sp_text_date(wall_ns);
-    sp_buf_printf(buf, "%04d-%02u-%02uT%02u:%02u:%02u.%03uZ", d.year, d.month, d.day, d.hour, d.minute, d.second,
-                  d.nanos / 1000000);
+    sp_buf_printf(buf, "%04d-%02u-%02uT%02u:%02u:%02u.%03uZ", d.year, d.month, d.day, d.hour, d.minute,
+                  d.second, d.nanos / 1000000);
 }

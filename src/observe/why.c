@@ -1,14 +1,15 @@
 /* why: what became of a call: /why?id= finds its record and says the reason in words.
  *
- * Each worker remembers its last calls in a ring of its own, whether or not they are logged. The question goes to all
- * workers; each looks through its ring on its own thread, newest first, and copies what fits: records whose request id
- * or trace id is the one asked for, sixteen at most (a trace may have many calls). The ring is short, a comparison of
- * two lengths decides nearly every record, so a worker is held up for microseconds.
+ * Each worker remembers its last calls in a ring of its own, whether or not they are logged. The question
+ * goes to all workers; each looks through its ring on its own thread, newest first, and copies what fits:
+ * records whose request id or trace id is the one asked for, sixteen at most (a trace may have many calls).
+ * The ring is short, a comparison of two lengths decides nearly every record, so a worker is held up for
+ * microseconds.
  *
- *      {"id":"...","records":[{"time":..,"reason":"NO_ROUTE","text":"no route matches the call","advice":..,...}]}
+ *      {"id":"...","records":[{"time":..,"reason":"NO_ROUTE","text":"no route ...","advice":..,...}]}
  *
- * An id comes from a peer, and so does everything in a record: JSON's escapes are what makes the page safe. No id at
- * all shows the newest calls that had a reason, for whoever has no id at hand. */
+ * An id comes from a peer, and so does everything in a record: JSON's escapes are what makes the page safe.
+ * No id at all shows the newest calls that had a reason, for whoever has no id at hand. */
 #include "observe/admin_impl.h"
 
 #include "base/mem.h"
@@ -41,8 +42,10 @@ static bool is_it(const struct sp_report *report, sp_str id)
 {
     if (!id.len)
         return report->why != SP_WHY_NONE;
-    return (report->len[SP_REPORT_REQUEST_ID] == id.len && sp_str_eq(sp_report_str(report, SP_REPORT_REQUEST_ID), id)) ||
-           (report->len[SP_REPORT_TRACE_ID] == id.len && sp_str_eq(sp_report_str(report, SP_REPORT_TRACE_ID), id));
+    return (report->len[SP_REPORT_REQUEST_ID] == id.len &&
+            sp_str_eq(sp_report_str(report, SP_REPORT_REQUEST_ID), id)) ||
+           (report->len[SP_REPORT_TRACE_ID] == id.len &&
+            sp_str_eq(sp_report_str(report, SP_REPORT_TRACE_ID), id));
 }
 
 static bool each(void *arg, const struct sp_report *report)
@@ -106,13 +109,15 @@ static void number(struct sp_buf *out, const char *key, uint64_t value)
 static void addr(struct sp_buf *out, const char *key, const sp_addr *value)
 {
     char words[SP_ADDR_TEXT_BYTES];
-    if (value->family != SP_ADDR_NONE && value->family != SP_ADDR_UNIX) /* a path may be gone with its configuration */
+    if (value->family != SP_ADDR_NONE &&
+        value->family != SP_ADDR_UNIX) /* a path may be gone with its configuration */
         text(out, key, sp_str_of(words, sp_addr_print(value, words, sizeof(words))));
 }
 
 static void ms(struct sp_buf *out, const char *key, uint64_t ns)
 {
-    sp_buf_printf(out, ",\"%s\":%llu.%03llu", key, (unsigned long long)(ns / 1000000), (unsigned long long)(ns / 1000 % 1000));
+    sp_buf_printf(out, ",\"%s\":%llu.%03llu", key, (unsigned long long)(ns / 1000000),
+                  (unsigned long long)(ns / 1000 % 1000));
 }
 
 static void record(struct sp_buf *out, const struct sp_report *r)
@@ -121,10 +126,18 @@ static void record(struct sp_buf *out, const struct sp_report *r)
         enum sp_report_str which;
         const char *key;
     } strs[] = {
-        { SP_REPORT_SERVICE, "service" }, { SP_REPORT_METHOD, "method" }, { SP_REPORT_PATH, "path" },
-        { SP_REPORT_REQUEST_ID, "request_id" }, { SP_REPORT_TRACE_ID, "trace_id" }, { SP_REPORT_USER_AGENT, "user_agent" },
-        { SP_REPORT_FORWARDED_FOR, "forwarded_for" }, { SP_REPORT_CLUSTER, "cluster" }, { SP_REPORT_ROUTE, "route" },
-        { SP_REPORT_CALLER_APP, "caller_app" }, { SP_REPORT_CHAIN, "chain" }, { SP_REPORT_FAILURE, "failure" },
+        { SP_REPORT_SERVICE, "service" },
+        { SP_REPORT_METHOD, "method" },
+        { SP_REPORT_PATH, "path" },
+        { SP_REPORT_REQUEST_ID, "request_id" },
+        { SP_REPORT_TRACE_ID, "trace_id" },
+        { SP_REPORT_USER_AGENT, "user_agent" },
+        { SP_REPORT_FORWARDED_FOR, "forwarded_for" },
+        { SP_REPORT_CLUSTER, "cluster" },
+        { SP_REPORT_ROUTE, "route" },
+        { SP_REPORT_CALLER_APP, "caller_app" },
+        { SP_REPORT_CHAIN, "chain" },
+        { SP_REPORT_FAILURE, "failure" },
     };
     const struct sp_why_row *why = sp_why_row(r->why < SP_WHY_COUNT ? r->why : SP_WHY_NONE);
     sp_buf_add_c(out, "{\"time\":\"");
@@ -137,9 +150,10 @@ static void record(struct sp_buf *out, const struct sp_report *r)
     number(out, "status", r->status);
     number(out, "raw_status", r->raw_status);
     text(out, "protocol", sp_str_c(sp_protocol_name(r->protocol)));
-    text(out, "direction", r->direction == SP_DIRECTION_INBOUND    ? SP_STR("inbound")
-                           : r->direction == SP_DIRECTION_OUTBOUND ? SP_STR("outbound")
-                                                                   : SP_STR("unspecified"));
+    text(out, "direction",
+         r->direction == SP_DIRECTION_INBOUND    ? SP_STR("inbound")
+         : r->direction == SP_DIRECTION_OUTBOUND ? SP_STR("outbound")
+                                                 : SP_STR("unspecified"));
     ms(out, "duration_ms", r->duration_ns);
     ms(out, "request_ms", r->request_ns);
     ms(out, "first_byte_ms", r->upstream_ns);

@@ -1,15 +1,16 @@
 /* answer: how an answer leaves: head, then what there is room for, then the rest when there is room again.
  *
- * All bodies go one way, whether they are there (body_out) or are made as they go (a source): the pump queues
- * pieces until the conn is full, and on_drained calls it again. So a page of a hundred MB costs the memory of one
- * piece and of what the mark lets wait, and a client that reads slowly slows only its own page.
+ * All bodies go one way, whether they are there (body_out) or are made as they go (a source): the pump
+ * queues pieces until the conn is full, and on_drained calls it again. So a page of a hundred MB costs the
+ * memory of one piece and of what the mark lets wait, and a client that reads slowly slows only its own
+ * page.
  *
  *      source->more ──► piece ──► [chunk head] [piece] [CR LF] ──► conn ──► socket
  *                  ▲                                            │
  *                  └───────────── on_drained ◄──────────────────┘
  *
- * A source that fails in the middle cannot take its 200 back: the connection is cut, so the client sees a body
- * without its end. HEAD gets the head that GET would get; a source is then never asked. */
+ * A source that fails in the middle cannot take its 200 back: the connection is cut, so the client sees a
+ * body without its end. HEAD gets the head that GET would get; a source is then never asked. */
 #include "rpc/http_impl.h"
 
 #include "wire/h1/h1.h"
@@ -128,7 +129,8 @@ static void begin(struct sp_http_line *line, uint16_t status, const char *type, 
         room += (size_t)call->headers[i].name_len + call->headers[i].value_len + 4;
     char *out = sp_conn_reserve(&line->conn, room + 64); /* and the reason phrase */
     ssize_t len = out ? sp_h1_codec.encode_head(&call->answer, out, room + 64) : SP_E_NOMEM;
-    if (len < 0) { /* a header's value that may not be written, or no memory: better no answer than a false one */
+    if (len <
+        0) { /* a header's value that may not be written, or no memory: better no answer than a false one */
         sp_conn_close(&line->conn, true);
         return;
     }
@@ -221,7 +223,8 @@ void sp_http_wake(struct sp_http_call *call)
     sp_http_pump(line_of(call));
 }
 
-void sp_http_stream(struct sp_http_call *call, uint16_t status, const char *type, struct sp_http_source *source)
+void sp_http_stream(struct sp_http_call *call, uint16_t status, const char *type,
+                    struct sp_http_source *source)
 {
     struct sp_http_line *line = line_of(call);
     begin(line, status, type, -1);

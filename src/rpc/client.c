@@ -1,7 +1,7 @@
 /* client: a question to somebody else's door, and its answer whole: for tests, tools and later rooms.
  *
- * A connection for each question, closed behind the answer: who asks a page once a minute gains nothing from a
- * kept one, and a question that is never sent on a dying connection need never be repeated.
+ * A connection for each question, closed behind the answer: who asks a page once a minute gains nothing
+ * from a kept one, and a question that is never sent on a dying connection need never be repeated.
  *
  *      send ──► connecting ──► asked ──► answer whole ──► fn(reply)
  *                   │             │
@@ -155,7 +155,7 @@ void sp_http_client_free(struct sp_http_client *client)
         return;
     }
     struct asked *asked;
-    SP_LIST_EACH (&client->asks, asked, next, struct asked, link) {
+    SP_LIST_EACH(&client->asks, asked, next, struct asked, link) {
         asked->done = true;
         sp_timer_stop(client->loop, &asked->timer);
         sp_conn_close(&asked->conn, true);
@@ -173,7 +173,9 @@ static sp_err queue_request(struct asked *asked, const struct sp_http_ask *ask)
         .kind = SP_MSG_REQUEST,
         .protocol = SP_PROTO_HTTP1,
         .flags = SP_HEAD_LAST,
-        .method = sp_str_c(ask->method ? ask->method : ask->body.len ? "POST" : "GET"),
+        .method = sp_str_c(ask->method     ? ask->method
+                           : ask->body.len ? "POST"
+                                           : "GET"),
         .service = ask->host.len ? ask->host : SP_STR("localhost"),
         .path = ask->path.len ? ask->path : SP_STR("/"),
         .body_bytes = (int64_t)ask->body.len,

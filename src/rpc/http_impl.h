@@ -17,18 +17,18 @@ enum { SP_HTTP_PIECE = 16 * 1024 }; /* what is queued at once: as much as a writ
 
 struct sp_http_call {
     struct sp_http_request request;
-    struct sp_head head;         /* in line->arena */
+    struct sp_head head; /* in line->arena */
     struct sp_buf body_in;
-    uint16_t refuse;             /* answer this status when the request has come */
+    uint16_t refuse; /* answer this status when the request has come */
     const char *refuse_text;
-    bool answered;               /* head queued */
-    bool streaming;              /* `source` or `body_out` is asked for more */
-    bool waiting;                /* the source said WAIT */
+    bool answered;  /* head queued */
+    bool streaming; /* `source` or `body_out` is asked for more */
+    bool waiting;   /* the source said WAIT */
     void (*on_gone)(void *arg);
     void *on_gone_arg;
     struct sp_header headers[SP_HTTP_HEADERS + 4];
     uint32_t header_count;
-    struct sp_head answer;       /* what the framing follows */
+    struct sp_head answer; /* what the framing follows */
     struct sp_http_source *source;
     struct sp_buf body_out;
     size_t body_at;
@@ -42,7 +42,7 @@ struct sp_http_line {
     struct sp_timer timer;
     struct sp_arena arena; /* of the call */
     enum sp_http_phase phase;
-    sp_ns phase_ns;      /* since when */
+    sp_ns phase_ns; /* since when */
     struct sp_http_call call;
 };
 

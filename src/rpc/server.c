@@ -1,17 +1,18 @@
 /* server: connections to our own doors, and the one call that is on each.
  *
- * A connection carries one call at a time: while it is answered, decoding is held, so pipelined requests wait in
- * the conn and are answered in order. A request is gathered whole (its limit is small) before its handler runs, so
- * a handler never meets half of one. What is wrong with a request is decided at its head, and said when its body
- * has been read and dropped: an answer that overtakes a body is lost to clients that write first and read then.
+ * A connection carries one call at a time: while it is answered, decoding is held, so pipelined requests
+ * wait in the conn and are answered in order. A request is gathered whole (its limit is small) before its
+ * handler runs, so a handler never meets half of one. What is wrong with a request is decided at its head,
+ * and said when its body has been read and dropped: an answer that overtakes a body is lost to clients that
+ * write first and read then.
  *
  *      IDLE ──first byte──► READING ──whole──► ANSWERING ──all queued──┬─► IDLE
  *        │                     │ 408, broken       │                   └─► LINGER ──► closed
  *        └────────────► closed ◄───────────────────┘
  *
- * Each phase has its own patience: IDLE idle_ns, READING request_ns from the first byte (a slow loris gets one
- * span for everything, not one for each byte), ANSWERING stall_ns without a byte taken, LINGER one second, so that
- * the last answer is not overtaken by the RST that unread bytes would cause.
+ * Each phase has its own patience: IDLE idle_ns, READING request_ns from the first byte (a slow loris gets
+ * one span for everything, not one for each byte), ANSWERING stall_ns without a byte taken, LINGER one
+ * second, so that the last answer is not overtaken by the RST that unread bytes would cause.
  *
  * Connections are limited for each address, not together: who fills the TCP door does not shut the Unix one.
  *
@@ -102,7 +103,8 @@ static void on_timer(struct sp_timer *timer)
         sp_http_refuse(line, 408, "the request did not come in time", true);
         return;
     case SP_HTTP_ANSWERING:
-        if (line->conn.out_bytes && now - SP_MAX(line->conn.out_ns, line->phase_ns) >= server->config.stall_ns) {
+        if (line->conn.out_bytes &&
+            now - SP_MAX(line->conn.out_ns, line->phase_ns) >= server->config.stall_ns) {
             server->view.too_slow++;
             close_line(line, true);
             return;
@@ -207,7 +209,8 @@ static void on_head(struct sp_http_line *line, struct sp_event *ev)
     }
     fill_request(line);
     const char *text = "refused";
-    uint16_t status = server->config.guard ? server->config.guard(server->config.arg, &call->request, &text) : 0;
+    uint16_t status = server->config.guard ? server->config.guard(server->config.arg, &call->request, &text)
+                                           : 0;
     if (status)
         refuse_later(call, status, text);
     find_route(server, call);
@@ -344,7 +347,7 @@ void sp_http_line_answered(struct sp_http_line *line)
 static bool evict(struct sp_http_door *door)
 {
     struct sp_http_line *line;
-    SP_LIST_EACH (&door->server->lines, line, next, struct sp_http_line, link) {
+    SP_LIST_EACH(&door->server->lines, line, next, struct sp_http_line, link) {
         if (line->door != door || line->phase != SP_HTTP_IDLE || line->conn.closed || line->conn.out_bytes)
             continue;
         close_line(line, false);
@@ -402,9 +405,9 @@ struct sp_http_server *sp_http_server_new(struct sp_loop *loop, const struct sp_
     c->request_ns = c->request_ns ? c->request_ns : REQUEST_NS;
     c->idle_ns = c->idle_ns ? c->idle_ns : IDLE_NS;
     c->stall_ns = c->stall_ns ? c->stall_ns : STALL_NS;
-    server->limits = (struct sp_codec_limits){
-        .head_bytes = HEAD_BYTES, .headers = HEADERS, .body_bytes = c->body_bytes
-    };
+    server->limits = (struct sp_codec_limits){ .head_bytes = HEAD_BYTES,
+                                               .headers = HEADERS,
+                                               .body_bytes = c->body_bytes };
     sp_list_init(&server->lines);
     if (sp_link_init(&server->link, loop)) {
         sp_mem_free(server);
@@ -456,6 +459,6 @@ void sp_http_server_free(struct sp_http_server *server)
         return;
     }
     struct sp_http_line *line;
-    SP_LIST_EACH (&server->lines, line, next, struct sp_http_line, link)
+    SP_LIST_EACH(&server->lines, line, next, struct sp_http_line, link)
         close_line(line, false);
 }

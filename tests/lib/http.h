@@ -1,5 +1,5 @@
-/* http: a plain client for tests of our own doors: raw bytes over a real socket, on the loop under test. It knows
- * no HTTP beyond finding the end of an answer by closing, so it cannot share a mistake with rpc. */
+/* http: a plain client for tests of our own doors: raw bytes over a real socket, on the loop under test. It
+ * knows no HTTP beyond finding the end of an answer by closing, so it cannot share a mistake with rpc. */
 #ifndef SP_TESTS_LIB_HTTP_H
 #define SP_TESTS_LIB_HTTP_H
 
@@ -39,7 +39,9 @@
 
 static inline int http_connect(const sp_addr *to)
 {
-    struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(to->port), .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in in = { .sin_family = AF_INET,
+                              .sin_port = htons(to->port),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
     struct sockaddr_un un = { .sun_family = AF_UNIX };
     bool is_unix = to->family == SP_ADDR_UNIX;
     if (is_unix)

@@ -1,5 +1,5 @@
-/* accesslog: records from rings become lines in files; nothing that a peer sends makes a line or a field of its own;
- * what cannot be written is counted. */
+/* accesslog: records from rings become lines in files; nothing that a peer sends makes a line or a field of
+ * its own; what cannot be written is counted. */
 #include "lib/http.h"
 
 #include "base/mem.h"
@@ -42,18 +42,32 @@ static struct sp_report sample(void)
         enum sp_report_str which;
         const char *text;
     } strs[] = {
-        { SP_REPORT_SERVICE, "shop.example:80" }, { SP_REPORT_METHOD, "GET" }, { SP_REPORT_PATH, "/a?b=c" },
-        { SP_REPORT_REQUEST_ID, "id-1" }, { SP_REPORT_TRACE_ID, "0af7651916cd43dd8448eb211c80319c" },
-        { SP_REPORT_USER_AGENT, "curl/8" }, { SP_REPORT_FORWARDED_FOR, "1.2.3.4" }, { SP_REPORT_CLUSTER, "reviews" },
-        { SP_REPORT_ROUTE, "all" }, { SP_REPORT_CHAIN, "in" },
+        { SP_REPORT_SERVICE, "shop.example:80" },
+        { SP_REPORT_METHOD, "GET" },
+        { SP_REPORT_PATH, "/a?b=c" },
+        { SP_REPORT_REQUEST_ID, "id-1" },
+        { SP_REPORT_TRACE_ID, "0af7651916cd43dd8448eb211c80319c" },
+        { SP_REPORT_USER_AGENT, "curl/8" },
+        { SP_REPORT_FORWARDED_FOR, "1.2.3.4" },
+        { SP_REPORT_CLUSTER, "reviews" },
+        { SP_REPORT_ROUTE, "all" },
+        { SP_REPORT_CHAIN, "in" },
     };
     struct sp_report r = {
         .wall_start_ns = 1706659200u * 1000000000ull + 123456789, /* 2024-01-31T00:00:00.123456789Z */
-        .duration_ns = 25400000, .request_ns = 3000000, .upstream_ns = 20000000, .bytes_received = 5, .bytes_sent = 77,
+        .duration_ns = 25400000,
+        .request_ns = 3000000,
+        .upstream_ns = 20000000,
+        .bytes_received = 5,
+        .bytes_sent = 77,
         .downstream = { .family = SP_ADDR_IP4, .ip = { 10, 0, 0, 9 }, .port = 4711 },
         .downstream_local = { .family = SP_ADDR_IP4, .ip = { 10, 0, 0, 1 }, .port = 80 },
         .upstream = { .family = SP_ADDR_IP6, .ip = { [15] = 1 }, .port = 9080 },
-        .status = 200, .protocol = SP_PROTO_HTTP1, .proto_minor = 1, .attempts = 2, .log_mask = 1,
+        .status = 200,
+        .protocol = SP_PROTO_HTTP1,
+        .proto_minor = 1,
+        .attempts = 2,
+        .log_mask = 1,
     };
     for (size_t i = 0; i < SP_COUNTOF(strs); i++)
         set_str(&r, strs[i].which, strs[i].text, strlen(strs[i].text));
@@ -86,10 +100,13 @@ static void expect_text(const char *format, const struct sp_report *report, cons
 static void the_default_line_is_envoys(void **state)
 {
     struct sp_report r = sample();
-    expect_text("", &r, "[2024-01-31T00:00:00.123Z] \"GET /a?b=c HTTP/1.1\" 200 - 5 77 25 17 \"1.2.3.4\" \"curl/8\" \"id-1\" "
-                        "\"shop.example:80\" \"[::1]:9080\"\n");
+    expect_text(
+        "", &r,
+        "[2024-01-31T00:00:00.123Z] \"GET /a?b=c HTTP/1.1\" 200 - 5 77 25 17 \"1.2.3.4\" \"curl/8\" \"id-1\" "
+        "\"shop.example:80\" \"[::1]:9080\"\n");
     struct sp_report empty = { .why = SP_WHY_NO_ROUTE, .status = 404, .protocol = SP_PROTO_BOLT };
-    expect_text("", &empty, "[1970-01-01T00:00:00.000Z] \"- - bolt\" 404 NR 0 0 0 - \"-\" \"-\" \"-\" \"-\" \"-\"\n");
+    expect_text("", &empty,
+                "[1970-01-01T00:00:00.000Z] \"- - bolt\" 404 NR 0 0 0 - \"-\" \"-\" \"-\" \"-\" \"-\"\n");
 }
 
 static void each_operator_says_its_part(void **state)
@@ -98,14 +115,17 @@ static void each_operator_says_its_part(void **state)
     static const struct {
         const char *format, *wanted;
     } rows[] = {
-        { "%START_TIME(%Y/%m/%d %H:%M:%S.%3f %s %z %F %T %6f %9f)%", "2024/01/31 00:00:00.123 1706659200 +0000 2024-01-31 00:00:00 123456 123456789\n" },
-        { "%REQ(:METHOD)% %REQ(:PATH)% %REQ(:AUTHORITY)% %REQ(HOST)%", "GET /a?b=c shop.example:80 shop.example:80\n" },
+        { "%START_TIME(%Y/%m/%d %H:%M:%S.%3f %s %z %F %T %6f %9f)%",
+          "2024/01/31 00:00:00.123 1706659200 +0000 2024-01-31 00:00:00 123456 123456789\n" },
+        { "%REQ(:METHOD)% %REQ(:PATH)% %REQ(:AUTHORITY)% %REQ(HOST)%",
+          "GET /a?b=c shop.example:80 shop.example:80\n" },
         { "%REQ(USER-AGENT):4% %REQ(X-REQUEST-ID)% %REQ(X-FORWARDED-FOR)%", "curl id-1 1.2.3.4\n" },
         { "%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%", "200 - via_upstream\n" },
         { "%PROTOCOL% %BYTES_RECEIVED% %BYTES_SENT%", "HTTP/1.1 5 77\n" },
         { "%DURATION% %REQUEST_DURATION% %RESPONSE_DURATION%", "25 3 20\n" },
         { "%UPSTREAM_HOST% %UPSTREAM_CLUSTER% %UPSTREAM_LOCAL_ADDRESS%", "[::1]:9080 reviews -\n" },
-        { "%DOWNSTREAM_REMOTE_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_LOCAL_ADDRESS%", "10.0.0.9:4711 10.0.0.9 10.0.0.1:80\n" },
+        { "%DOWNSTREAM_REMOTE_ADDRESS% %DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT% %DOWNSTREAM_LOCAL_ADDRESS%",
+          "10.0.0.9:4711 10.0.0.9 10.0.0.1:80\n" },
         { "%ROUTE_NAME% %HOSTNAME% %TRACE_ID%", "all host-1 0af7651916cd43dd8448eb211c80319c\n" },
         { "%UPSTREAM_TRANSPORT_FAILURE_REASON% %%", "- %\n" },
         { "%SAMPAN_REASON% %SERVICE% %METHOD% %ATTEMPTS%", "- shop.example:80 GET 2\n" },
@@ -134,25 +154,35 @@ static void what_a_peer_sends_makes_no_line_and_no_field(void **state)
     struct sp_report r = sample();
     static const char evil[] = "a\" 200 - \"\r\n[2024] \\ \x7f\x1b[31m\0z\xff\xc2\x85\xe4\xb8\xad";
     set_str(&r, SP_REPORT_USER_AGENT, evil, sizeof evil - 1);
-    expect_text("\"%REQ(USER-AGENT)%\"", &r,
-                "\"a\\x22 200 - \\x22\\x0d\\x0a[2024] \\x5c \\x7f\\x1b[31m\\x00z\\xff\\xc2\\x85\xe4\xb8\xad\"\n");
+    expect_text(
+        "\"%REQ(USER-AGENT)%\"", &r,
+        "\"a\\x22 200 - \\x22\\x0d\\x0a[2024] \\x5c \\x7f\\x1b[31m\\x00z\\xff\\xc2\\x85\xe4\xb8\xad\"\n");
     const struct sp_log_field fields[] = { { SP_STR("ua"), SP_STR("%REQ(USER-AGENT)%") } };
     const struct sp_log_spec spec = { .format = SP_LOG_JSON, .fields = fields, .field_count = 1 };
-    expect_line(&spec, &r,
-                "{\"ua\":\"a\\\" 200 - \\\"\\r\\n[2024] \\\\ \x7f\\u001b[31m\\u0000z\xef\xbf\xbd\xc2\x85\xe4\xb8\xad\"}\n");
+    expect_line(
+        &spec, &r,
+        "{\"ua\":\"a\\\" 200 - \\\"\\r\\n[2024] \\\\ \x7f\\u001b[31m"
+        "\\u0000z\xef\xbf\xbd\xc2\x85\xe4\xb8\xad\"}\n");
 }
 
 static void json_keeps_numbers_and_says_null(void **state)
 {
     struct sp_report r = sample();
     const struct sp_log_field fields[] = {
-        { SP_STR("code"), SP_STR("%RESPONSE_CODE%") }, { SP_STR("took \"ms\""), SP_STR("%DURATION%") },
-        { SP_STR("flags"), SP_STR("%RESPONSE_FLAGS%") }, { SP_STR("what"), SP_STR("%REQ(:METHOD)% %REQ(:PATH)%") },
-        { SP_STR("fixed"), SP_STR("yes") }, { SP_STR("both"), SP_STR("%RESPONSE_CODE%%RESPONSE_FLAGS%") },
+        { SP_STR("code"), SP_STR("%RESPONSE_CODE%") },
+        { SP_STR("took \"ms\""), SP_STR("%DURATION%") },
+        { SP_STR("flags"), SP_STR("%RESPONSE_FLAGS%") },
+        { SP_STR("what"), SP_STR("%REQ(:METHOD)% %REQ(:PATH)%") },
+        { SP_STR("fixed"), SP_STR("yes") },
+        { SP_STR("both"), SP_STR("%RESPONSE_CODE%%RESPONSE_FLAGS%") },
     };
-    const struct sp_log_spec spec = { .format = SP_LOG_JSON, .fields = fields, .field_count = SP_COUNTOF(fields) };
-    expect_line(&spec, &r,
-                "{\"code\":200,\"took \\\"ms\\\"\":25,\"flags\":null,\"what\":\"GET /a?b=c\",\"fixed\":\"yes\",\"both\":\"200-\"}\n");
+    const struct sp_log_spec spec = { .format = SP_LOG_JSON,
+                                      .fields = fields,
+                                      .field_count = SP_COUNTOF(fields) };
+    expect_line(
+        &spec, &r,
+        "{\"code\":200,\"took \\\"ms\\\"\":25,\"flags\":null,\"what\":\"GET /a?b=c\",\"fixed\":\"yes\","
+        "\"both\":\"200-\"}\n");
 }
 
 /* ---- files ---- */
@@ -193,7 +223,8 @@ static const struct sp_chain_spec *apply(struct world *w, const char *format, sp
     struct sp_log_spec *log = SP_ARENA_NEW(&r->arena, struct sp_log_spec);
     struct sp_chain_spec *chain = SP_ARENA_NEW(&r->arena, struct sp_chain_spec);
     r->listener = SP_ARENA_NEW(&r->arena, struct sp_listener_spec);
-    *log = (struct sp_log_spec){ .path = sp_str_dup(&r->arena, sp_str_c(w->path)), .format = SP_LOG_TEXT,
+    *log = (struct sp_log_spec){ .path = sp_str_dup(&r->arena, sp_str_c(w->path)),
+                                 .format = SP_LOG_TEXT,
                                  .text = sp_str_dup(&r->arena, sp_str_c(format)) };
     chain->logs = log;
     chain->log_count = 1;
@@ -341,7 +372,8 @@ static void a_pipe_that_is_full_loses_bytes_and_never_waits(void **state)
     assert_int_equal(mkfifo(w->path, 0600), 0);
     int reader = open(w->path, O_RDONLY | O_NONBLOCK);
     assert_true(reader >= 0);
-    const struct sp_chain_spec *chain = apply(w, "%RESPONSE_CODE% ........................................................", 0);
+    const struct sp_chain_spec *chain = apply(
+        w, "%RESPONSE_CODE% ........................................................", 0);
     for (int i = 0; i < 5000; i++) { /* 300 KB into a pipe of 64 */
         if (!push(w, chain, 200)) {
             sp_accesslog_wake(w->log);

@@ -1,7 +1,8 @@
 /* admin: every page, who may see it, and what happens while workers are slow, silent or gone. */
 #include "unit/observe/help.h"
 
-static void expect_status(struct paper *p, const sp_addr *at, const char *method, const char *path, int status)
+static void expect_status(struct paper *p, const sp_addr *at, const char *method, const char *path,
+                          int status)
 {
     char *answer = paper_get(p, at, method, path);
     if (http_status(answer) != status)
@@ -35,7 +36,8 @@ static void stats_are_lines_of_name_and_value(void **state)
     assert_string_equal(page, "cluster.reviews.upstream_rq_total: 42\n");
     free(answer);
     page = paper_page(p, "/stats?filter=%5Ecluster%5C.reviews%5C.upstream_rq_total%24&format=json", &answer);
-    assert_string_equal(page, "{\"stats\":[{\"name\":\"cluster.reviews.upstream_rq_total\",\"value\":42}]}\n");
+    assert_string_equal(page,
+                        "{\"stats\":[{\"name\":\"cluster.reviews.upstream_rq_total\",\"value\":42}]}\n");
     free(answer);
     page = paper_page(p, "/stats?format=json", &answer);
     expect_json(page);
@@ -64,16 +66,21 @@ static void clusters_look_as_envoy_prints_them(void **state)
     struct paper *p = *state;
     char *answer;
     for (int i = 0; i < PAPER_WORKERS; i++)
-        p->workers[i].endpoints[1] = (struct sp_endpoint_view){ .weight = 5, .healthy = i == 0, .rq_total = 10, .rq_error = 1, .rq_active = 2,
-                                                                 .cx_total = 4, .cx_active = 3, .cx_connect_fail = 1 };
+        p->workers[i].endpoints[1] = (struct sp_endpoint_view){ .weight = 5,
+                                                                .healthy = i == 0,
+                                                                .rq_total = 10,
+                                                                .rq_error = 1,
+                                                                .rq_active = 2,
+                                                                .cx_total = 4,
+                                                                .cx_active = 3,
+                                                                .cx_connect_fail = 1 };
     char *page = paper_page(p, "/clusters", &answer);
-    static const char *const golden =
-        "reviews::observability_name::reviews\n"
-        "reviews::default_priority::max_connections::1024\n"
-        "reviews::default_priority::max_pending_requests::1025\n"
-        "reviews::default_priority::max_requests::1026\n"
-        "reviews::default_priority::max_retries::3\n"
-        "reviews::added_via_api::false\n";
+    static const char *const golden = "reviews::observability_name::reviews\n"
+                                      "reviews::default_priority::max_connections::1024\n"
+                                      "reviews::default_priority::max_pending_requests::1025\n"
+                                      "reviews::default_priority::max_requests::1026\n"
+                                      "reviews::default_priority::max_retries::3\n"
+                                      "reviews::added_via_api::false\n";
     assert_int_equal(strncmp(page, golden, strlen(golden)), 0);
     expect_line(page, "reviews::10.0.0.1:9080::health_flags::healthy");
     expect_line(page, "reviews::10.0.0.2:9080::health_flags::/failed_eds_health");
@@ -86,15 +93,18 @@ static void clusters_look_as_envoy_prints_them(void **state)
     page = paper_page(p, "/clusters?format=json", &answer);
     expect_json(page);
     assert_non_null(strstr(page, "{\"name\":\"rq_total\",\"type\":\"COUNTER\",\"value\":\"20\"}"));
-    assert_non_null(strstr(page, "\"address\":{\"socket_address\":{\"address\":\"10.0.0.2\",\"port_value\":9080}}"));
+    assert_non_null(
+        strstr(page, "\"address\":{\"socket_address\":{\"address\":\"10.0.0.2\",\"port_value\":9080}}"));
     assert_non_null(strstr(page, "\"eds_health_status\":\"UNHEALTHY\""));
     free(answer);
     page = paper_page(p, "/listeners", &answer);
     assert_string_equal(page, "front::127.0.0.1:8080\n");
     free(answer);
     page = paper_page(p, "/listeners?format=json", &answer);
-    assert_string_equal(page, "{\"listener_statuses\":[{\"name\":\"front\",\"local_address\":{\"socket_address\":{\"address\":"
-                              "\"127.0.0.1\",\"port_value\":8080}}}]}\n");
+    assert_string_equal(
+        page,
+        "{\"listener_statuses\":[{\"name\":\"front\",\"local_address\":{\"socket_address\":{\"address\":"
+        "\"127.0.0.1\",\"port_value\":8080}}}]}\n");
     free(answer);
 }
 
@@ -105,7 +115,9 @@ static void counters_begin_anew_behind_a_reset_and_gauges_do_not(void **state)
     sp_cell_add(&p->workers[0].cluster.rq_total, 10);
     sp_cell_add(&p->workers[0].cluster.rq_active, 3);
     sp_cell_add(&p->workers[1].cells.why[SP_WHY_TIMEOUT], 4);
-    const struct sp_series_key key = { .direction = SP_DIRECTION_OUTBOUND, .protocol = SP_PROTO_HTTP1, .status = 200 };
+    const struct sp_series_key key = { .direction = SP_DIRECTION_OUTBOUND,
+                                       .protocol = SP_PROTO_HTTP1,
+                                       .status = 200 };
     struct sp_series *s = paper_series(&p->workers[0], key);
     sp_cell_add(&s->requests, 5);
     expect_status(p, &p->local, "POST", "/reset_counters", 200);
@@ -136,7 +148,9 @@ static void ready_follows_the_state(void **state)
         enum sp_admin_state state;
         int status;
         const char *body;
-    } rows[] = { { SP_ADMIN_STARTING, 503, "INITIALIZING\n" }, { SP_ADMIN_LIVE, 200, "LIVE\n" }, { SP_ADMIN_DRAINING, 503, "DRAINING\n" } };
+    } rows[] = { { SP_ADMIN_STARTING, 503, "INITIALIZING\n" },
+                 { SP_ADMIN_LIVE, 200, "LIVE\n" },
+                 { SP_ADMIN_DRAINING, 503, "DRAINING\n" } };
     for (size_t i = 0; i < SP_COUNTOF(rows); i++) {
         p->state = rows[i].state;
         char *answer = paper_get(p, &p->tcp, "GET", "/ready");
@@ -180,8 +194,8 @@ static void plain_pages_are_what_they_say(void **state)
 static void what_changes_something_works_by_post_on_the_unix_socket_alone(void **state)
 {
     struct paper *p = *state;
-    static const char *const paths[] = { "/quitquitquit", "/drain_listeners", "/reset_counters", "/runtime_modify?log.level=debug",
-                                         "/logging?level=debug" };
+    static const char *const paths[] = { "/quitquitquit", "/drain_listeners", "/reset_counters",
+                                         "/runtime_modify?log.level=debug", "/logging?level=debug" };
     for (size_t i = 0; i < SP_COUNTOF(paths); i++) {
         expect_status(p, &p->tcp, "POST", paths[i], 403);
         bool logging = strstr(paths[i], "logging") != NULL;
@@ -223,8 +237,10 @@ static int status_with_host(struct paper *p, const sp_addr *at, const char *host
 static void a_page_whose_name_was_rebound_to_loopback_is_turned_away(void **state)
 {
     struct paper *p = *state;
-    static const char *const good[] = { "localhost", "LOCALHOST:15000", "127.0.0.1", "127.0.0.1:15000", "[::1]:15000", "[::1]", "10.1.2.3:15000" };
-    static const char *const bad[] = { "evil.example", "evil.example:15000", "localhost.evil.example", "127.0.0.1.evil.example", "1.2.3.4.5" };
+    static const char *const good[] = { "localhost",   "LOCALHOST:15000", "127.0.0.1",     "127.0.0.1:15000",
+                                        "[::1]:15000", "[::1]",           "10.1.2.3:15000" };
+    static const char *const bad[] = { "evil.example", "evil.example:15000", "localhost.evil.example",
+                                       "127.0.0.1.evil.example", "1.2.3.4.5" };
     for (size_t i = 0; i < SP_COUNTOF(good); i++)
         if (status_with_host(p, &p->tcp, good[i]) != 200)
             fail_msg("%s was turned away", good[i]);
@@ -245,7 +261,8 @@ static void runtime_shows_and_changes_its_keys_within_their_ranges(void **state)
     char *answer;
     char *page = paper_page(p, "/runtime", &answer);
     expect_json(page);
-    assert_non_null(strstr(page, "\"log.level\":{\"final_value\":\"info\",\"layer_values\":[\"info\",\"\"]}"));
+    assert_non_null(
+        strstr(page, "\"log.level\":{\"final_value\":\"info\",\"layer_values\":[\"info\",\"\"]}"));
     assert_non_null(strstr(page, "\"drain.time_ms\":{\"final_value\":\"30000\""));
     free(answer);
     expect_status(p, &p->local, "POST", "/runtime_modify?drain.time_ms=5000&reason_header=false", 200);
@@ -253,16 +270,25 @@ static void runtime_shows_and_changes_its_keys_within_their_ranges(void **state)
     assert_int_equal(p->runtime_value, 0);
     expect_status(p, &p->local, "POST", "/runtime_modify?log.level=error", 200);
     assert_int_equal(p->log.level, SP_LOG_ERROR);
-    static const char *const bad[] = { "", "?", "?log.level=loud", "?log.level", "?drain.time_ms=-1", "?drain.time_ms=3600001",
-                                       "?drain.time_ms=99999999999999999999", "?reason_header=1", "?nothing=1" };
+    static const char *const bad[] = { "",
+                                       "?",
+                                       "?log.level=loud",
+                                       "?log.level",
+                                       "?drain.time_ms=-1",
+                                       "?drain.time_ms=3600001",
+                                       "?drain.time_ms=99999999999999999999",
+                                       "?reason_header=1",
+                                       "?nothing=1" };
     for (size_t i = 0; i < SP_COUNTOF(bad); i++) {
         char path[100];
         snprintf(path, sizeof path, "/runtime_modify%s", bad[i]);
         expect_status(p, &p->local, "POST", path, 400);
     }
     page = paper_page(p, "/runtime", &answer);
-    assert_non_null(strstr(page, "\"drain.time_ms\":{\"final_value\":\"5000\",\"layer_values\":[\"30000\",\"5000\"]}"));
-    assert_non_null(strstr(page, "\"reason_header\":{\"final_value\":\"false\",\"layer_values\":[\"true\",\"false\"]}"));
+    assert_non_null(
+        strstr(page, "\"drain.time_ms\":{\"final_value\":\"5000\",\"layer_values\":[\"30000\",\"5000\"]}"));
+    assert_non_null(
+        strstr(page, "\"reason_header\":{\"final_value\":\"false\",\"layer_values\":[\"true\",\"false\"]}"));
     free(answer);
     expect_status(p, &p->local, "POST", "/logging?level=warning", 200);
     page = paper_page(p, "/logging", &answer);
@@ -273,7 +299,8 @@ static void runtime_shows_and_changes_its_keys_within_their_ranges(void **state)
 
 /* ---- why ---- */
 
-static struct sp_report *add_report(struct paper_worker *w, uint64_t wall_s, enum sp_why why, const char *id, const char *path)
+static struct sp_report *add_report(struct paper_worker *w, uint64_t wall_s, enum sp_why why, const char *id,
+                                    const char *path)
 {
     struct sp_report *r = &w->recent[w->recent_count++];
     assert_true(w->recent_count <= PAPER_RECENT);
@@ -421,7 +448,8 @@ static void admin_may_go_while_workers_think(void **state)
     struct paper *p = *state;
     p->workers[0].silent = p->workers[1].silent = true;
     int fd = http_connect(&p->tcp);
-    const char *ask = "GET /stats HTTP/1.1\r\nHost: localhost\r\n\r\nGET /why?id=1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
+    const char *ask =
+        "GET /stats HTTP/1.1\r\nHost: localhost\r\n\r\nGET /why?id=1 HTTP/1.1\r\nHost: localhost\r\n\r\n";
     http_send(fd, ask, strlen(ask));
     turn_until(p->loop, p->asks_out == 2);
     sp_admin_free(p->admin);
@@ -479,14 +507,18 @@ static void memory_that_is_out_at_any_place_of_the_beginning_is_said(void **stat
 static void memory_that_is_out_for_a_page_is_said_and_the_next_page_works(void **state)
 {
     struct paper *p = *state;
-    static const char *const pages[] = { "/stats", "/stats/prometheus", "/clusters?format=json", "/why?id=1", "/server_info", "/" };
-    const struct sp_series_key key = { .direction = SP_DIRECTION_OUTBOUND, .protocol = SP_PROTO_HTTP1, .status = 200 };
+    static const char *const pages[] = { "/stats",    "/stats/prometheus", "/clusters?format=json",
+                                         "/why?id=1", "/server_info",      "/" };
+    const struct sp_series_key key = { .direction = SP_DIRECTION_OUTBOUND,
+                                       .protocol = SP_PROTO_HTTP1,
+                                       .status = 200 };
     sp_cell_add(&paper_series(&p->workers[0], key)->requests, 5);
     for (size_t i = 0; i < SP_COUNTOF(pages); i++)
         for (uint64_t n = 1; n < 60; n++) {
             (void)sp_mem_fail_at(n);
             char request[128];
-            snprintf(request, sizeof request, "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", pages[i]);
+            snprintf(request, sizeof request,
+                     "GET %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", pages[i]);
             char *answer = http_talk(p->loop, &p->tcp, request); /* any status, or a cut connection */
             uint64_t made = sp_mem_fail_at(0);
             free(answer);

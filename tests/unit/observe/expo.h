@@ -1,6 +1,6 @@
-/* expo: a strict reader of Prometheus' text format, written from the format's page and not from our printer: what it
- * lets pass every scraper takes. It checks names, escapes, order (all lines of a family together, behind its TYPE),
- * duplicates, numbers, and that each histogram is whole and grows. */
+/* expo: a strict reader of Prometheus' text format, written from the format's page and not from our
+ * printer: what it lets pass every scraper takes. It checks names, escapes, order (all lines of a family
+ * together, behind its TYPE), duplicates, numbers, and that each histogram is whole and grows. */
 #ifndef SP_TESTS_OBSERVE_EXPO_H
 #define SP_TESTS_OBSERVE_EXPO_H
 
@@ -34,7 +34,8 @@ struct expo {
 
 static inline bool expo_fail(struct expo *e, const char *why, const char *line)
 {
-    snprintf(e->why, sizeof e->why, "%s: %.*s", why, (int)(strcspn(line, "\n") < 300 ? strcspn(line, "\n") : 300), line);
+    snprintf(e->why, sizeof e->why, "%s: %.*s", why,
+             (int)(strcspn(line, "\n") < 300 ? strcspn(line, "\n") : 300), line);
     return false;
 }
 
@@ -53,7 +54,8 @@ static inline void expo_free(struct expo *e)
 static inline size_t expo_name(const char *at, bool label)
 {
     size_t n = 0;
-    while (isalpha((unsigned char)at[n]) || at[n] == '_' || (at[n] == ':' && !label) || (n && isdigit((unsigned char)at[n])))
+    while (isalpha((unsigned char)at[n]) || at[n] == '_' || (at[n] == ':' && !label) ||
+           (n && isdigit((unsigned char)at[n])))
         n++;
     return n;
 }
@@ -62,7 +64,11 @@ static inline bool expo_is_utf8(const char *s, size_t len)
 {
     for (size_t i = 0; i < len;) {
         unsigned char c = (unsigned char)s[i];
-        size_t n = c < 0x80 ? 1 : c >= 0xC2 && c < 0xE0 ? 2 : c >= 0xE0 && c < 0xF0 ? 3 : c >= 0xF0 && c < 0xF5 ? 4 : 0;
+        size_t n = c < 0x80                ? 1
+                   : c >= 0xC2 && c < 0xE0 ? 2
+                   : c >= 0xE0 && c < 0xF0 ? 3
+                   : c >= 0xF0 && c < 0xF5 ? 4
+                                           : 0;
         if (!n || i + n > len)
             return false;
         for (size_t k = 1; k < n; k++)
@@ -118,7 +124,8 @@ static inline bool expo_belongs(const struct expo_family *f, const char *name)
     if (strncmp(name, f->name, len) != 0)
         return false;
     if (strcmp(f->type, "histogram") == 0)
-        return strcmp(name + len, "_bucket") == 0 || strcmp(name + len, "_sum") == 0 || strcmp(name + len, "_count") == 0;
+        return strcmp(name + len, "_bucket") == 0 || strcmp(name + len, "_sum") == 0 ||
+               strcmp(name + len, "_count") == 0;
     return name[len] == '\0';
 }
 
@@ -168,7 +175,8 @@ static inline bool expo_comment(struct expo *e, const char *line)
     struct expo_family *f = &e->families[e->family_count++];
     f->name = strndup(line + 7, name);
     if (sscanf(line + 8 + name, "%15s", f->type) != 1 ||
-        (strcmp(f->type, "counter") != 0 && strcmp(f->type, "gauge") != 0 && strcmp(f->type, "histogram") != 0))
+        (strcmp(f->type, "counter") != 0 && strcmp(f->type, "gauge") != 0 &&
+         strcmp(f->type, "histogram") != 0))
         return expo_fail(e, "an unknown type", line);
     return true;
 }

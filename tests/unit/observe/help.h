@@ -1,4 +1,5 @@
-/* help: a proxy of paper for the pages: workers whose cells the test fills, reached as cmd reaches real ones. */
+/* help: a proxy of paper for the pages: workers whose cells the test fills, reached as cmd reaches real
+ * ones. */
 #ifndef SP_TESTS_OBSERVE_HELP_H
 #define SP_TESTS_OBSERVE_HELP_H
 
@@ -122,7 +123,8 @@ static inline void paper_walk(struct sp_worker *worker, const struct sp_view_ops
     ops->on_worker(arg, w->index, &w->cells);
 }
 
-static inline void paper_recent(struct sp_worker *worker, bool (*each)(void *each_arg, const struct sp_report *report), void *each_arg)
+static inline void paper_recent(struct sp_worker *worker,
+                                bool (*each)(void *each_arg, const struct sp_report *report), void *each_arg)
 {
     struct paper_worker *w = (struct paper_worker *)(void *)worker;
     for (int i = w->recent_count; i-- > 0;)
@@ -187,9 +189,13 @@ static inline struct paper *paper_new(void)
     p->listener = (struct sp_listener_spec){ .name = SP_STR("front"), .addr = p->bound };
     for (int i = 0; i < PAPER_ENDPOINTS; i++)
         p->endpoint_specs[i] = (struct sp_endpoint_spec){
-            .addr = { .family = SP_ADDR_IP4, .ip = { 10, 0, 0, (uint8_t)(i + 1) }, .port = 9080 }, .hostname = SP_STR("host"), .weight = 1,
+            .addr = { .family = SP_ADDR_IP4, .ip = { 10, 0, 0, (uint8_t)(i + 1) }, .port = 9080 },
+            .hostname = SP_STR("host"),
+            .weight = 1,
         };
-    p->cluster = (struct sp_cluster_spec){ .name = SP_STR("reviews"), .endpoints = p->endpoint_specs, .endpoint_count = PAPER_ENDPOINTS,
+    p->cluster = (struct sp_cluster_spec){ .name = SP_STR("reviews"),
+                                           .endpoints = p->endpoint_specs,
+                                           .endpoint_count = PAPER_ENDPOINTS,
                                            .limits = { 1024, 1025, 1026, 3 } };
     for (uint32_t i = 0; i < PAPER_WORKERS; i++) {
         struct paper_worker *w = &p->workers[i];
@@ -275,7 +281,8 @@ static inline int paper_tear_down(void **state)
 static inline char *paper_get(struct paper *p, const sp_addr *at, const char *method, const char *path)
 {
     char request[2048];
-    snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n", method, path);
+    snprintf(request, sizeof request, "%s %s HTTP/1.1\r\nHost: localhost\r\nConnection: close\r\n\r\n",
+             method, path);
     return http_talk(p->loop, at, request);
 }
 

@@ -1,5 +1,5 @@
-/* prom: /stats/prometheus, read by a strict reader of the format: the right numbers under the right names, whatever
- * the names of things are. */
+/* prom: /stats/prometheus, read by a strict reader of the format: the right numbers under the right names,
+ * whatever the names of things are. */
 #include "unit/observe/help.h"
 
 #include "unit/observe/expo.h"
@@ -41,8 +41,10 @@ static void cells_are_summed_over_workers_under_envoys_names(void **state)
     p->workers[1].endpoints[0].healthy = false;
     scrape(p, &e);
     expect_sample(&e, "envoy_cluster_upstream_rq_total", "envoy_cluster_name=\"reviews\"", 21);
-    expect_sample(&e, "envoy_cluster_upstream_rq_xx", "envoy_response_code_class=\"2\",envoy_cluster_name=\"reviews\"", 14);
-    expect_sample(&e, "envoy_cluster_upstream_rq_xx", "envoy_response_code_class=\"5\",envoy_cluster_name=\"reviews\"", 2);
+    expect_sample(&e, "envoy_cluster_upstream_rq_xx",
+                  "envoy_response_code_class=\"2\",envoy_cluster_name=\"reviews\"", 14);
+    expect_sample(&e, "envoy_cluster_upstream_rq_xx",
+                  "envoy_response_code_class=\"5\",envoy_cluster_name=\"reviews\"", 2);
     expect_sample(&e, "envoy_http_downstream_rq_active", "envoy_http_conn_manager_prefix=\"in\"", 4);
     expect_sample(&e, "envoy_listener_downstream_cx_total", "envoy_listener_address=\"127.0.0.1_8080\"", 10);
     expect_sample(&e, "envoy_cluster_membership_total", "reviews", 2);
@@ -64,8 +66,12 @@ static void calls_appear_as_istios_standard_metrics(void **state)
 {
     struct paper *p = *state;
     struct expo e;
-    const struct sp_series_key key = { .direction = SP_DIRECTION_OUTBOUND, .protocol = SP_PROTO_BOLT, .status = 200,
-                                       .cluster = SP_STR("reviews"), .workload = SP_STR("reviews-v1"), .workload_namespace = SP_STR("prod") };
+    const struct sp_series_key key = { .direction = SP_DIRECTION_OUTBOUND,
+                                       .protocol = SP_PROTO_BOLT,
+                                       .status = 200,
+                                       .cluster = SP_STR("reviews"),
+                                       .workload = SP_STR("reviews-v1"),
+                                       .workload_namespace = SP_STR("prod") };
     for (int i = 0; i < PAPER_WORKERS; i++) {
         struct sp_series *s = paper_series(&p->workers[i], key);
         s->service = SP_STR("reviews.prod.svc.cluster.local");
@@ -82,13 +88,28 @@ static void calls_appear_as_istios_standard_metrics(void **state)
     expect_sample(&e, "istio_requests_total", who, 8);
     const struct expo_sample *s = expo_find(&e, "istio_requests_total", "");
     static const char *const labels[] = {
-        "source_principal=\"unknown\"", "source_app=\"unknown\"", "source_version=\"unknown\"", "source_cluster=\"unknown\"",
-        "source_canonical_service=\"unknown\"", "source_canonical_revision=\"unknown\"", "destination_workload=\"reviews-v1\"",
-        "destination_workload_namespace=\"prod\"", "destination_principal=\"unknown\"", "destination_app=\"unknown\"",
-        "destination_version=\"unknown\"", "destination_service=\"reviews.prod.svc.cluster.local\"",
-        "destination_service_name=\"reviews\"", "destination_service_namespace=\"unknown\"", "destination_cluster=\"unknown\"",
-        "destination_canonical_service=\"unknown\"", "destination_canonical_revision=\"unknown\"", "request_protocol=\"bolt\"",
-        "response_code=\"200\"", "grpc_response_status=\"\"", "response_flags=\"-\"", "connection_security_policy=\"unknown\"",
+        "source_principal=\"unknown\"",
+        "source_app=\"unknown\"",
+        "source_version=\"unknown\"",
+        "source_cluster=\"unknown\"",
+        "source_canonical_service=\"unknown\"",
+        "source_canonical_revision=\"unknown\"",
+        "destination_workload=\"reviews-v1\"",
+        "destination_workload_namespace=\"prod\"",
+        "destination_principal=\"unknown\"",
+        "destination_app=\"unknown\"",
+        "destination_version=\"unknown\"",
+        "destination_service=\"reviews.prod.svc.cluster.local\"",
+        "destination_service_name=\"reviews\"",
+        "destination_service_namespace=\"unknown\"",
+        "destination_cluster=\"unknown\"",
+        "destination_canonical_service=\"unknown\"",
+        "destination_canonical_revision=\"unknown\"",
+        "request_protocol=\"bolt\"",
+        "response_code=\"200\"",
+        "grpc_response_status=\"\"",
+        "response_flags=\"-\"",
+        "connection_security_policy=\"unknown\"",
     };
     for (size_t i = 0; i < SP_COUNTOF(labels); i++)
         if (!strstr(s->labels, labels[i]))
@@ -109,7 +130,9 @@ static void an_inbound_call_names_this_workload_as_its_destination(void **state)
 {
     struct paper *p = *state;
     struct expo e;
-    const struct sp_series_key key = { .direction = SP_DIRECTION_INBOUND, .protocol = SP_PROTO_HTTP1, .status = 503, .why = SP_WHY_CONNECT };
+    const struct sp_series_key key = {
+        .direction = SP_DIRECTION_INBOUND, .protocol = SP_PROTO_HTTP1, .status = 503, .why = SP_WHY_CONNECT
+    };
     sp_cell_add(&paper_series(&p->workers[0], key)->requests, 1);
     scrape(p, &e);
     const struct expo_sample *s = expo_find(&e, "istio_requests_total", "reporter=\"destination\"");
@@ -126,7 +149,10 @@ static void series_that_istio_cannot_tell_apart_are_one(void **state)
 {
     struct paper *p = *state;
     struct expo e;
-    struct sp_series_key key = { .direction = SP_DIRECTION_OUTBOUND, .protocol = SP_PROTO_BOLT, .status = 503, .why = SP_WHY_POOL_FULL,
+    struct sp_series_key key = { .direction = SP_DIRECTION_OUTBOUND,
+                                 .protocol = SP_PROTO_BOLT,
+                                 .status = 503,
+                                 .why = SP_WHY_POOL_FULL,
                                  .cluster = SP_STR("a") };
     sp_cell_add(&paper_series(&p->workers[0], key)->requests, 1);
     key.why = SP_WHY_BREAKER; /* the same flag: UO */
@@ -142,7 +168,8 @@ static void series_that_istio_cannot_tell_apart_are_one(void **state)
     double rest = 0;
     int lines = 0;
     for (size_t i = 0; i < e.count; i++)
-        if (strcmp(e.samples[i].name, "istio_requests_total") == 0 && !strstr(e.samples[i].labels, "app_error")) {
+        if (strcmp(e.samples[i].name, "istio_requests_total") == 0 &&
+            !strstr(e.samples[i].labels, "app_error")) {
             rest += e.samples[i].value;
             lines++;
         }
@@ -178,7 +205,9 @@ static void no_name_can_break_out_of_its_label(void **state)
     static const char evil[] = "a\"} 1\nfake_total{x=\"\\\r\t\xff\xc3(\xe2\x82 \xc2\x80{}";
     p->cluster.name = sp_str_of(evil, sizeof evil - 1);
     p->stat_prefix = p->cluster.name;
-    const struct sp_series_key key = { .direction = SP_DIRECTION_OUTBOUND, .protocol = SP_PROTO_HTTP1, .workload = p->cluster.name };
+    const struct sp_series_key key = { .direction = SP_DIRECTION_OUTBOUND,
+                                       .protocol = SP_PROTO_HTTP1,
+                                       .workload = p->cluster.name };
     struct sp_series *s = paper_series(&p->workers[0], key);
     s->service = p->cluster.name;
     sp_cell_add(&s->requests, 1);
@@ -192,14 +221,16 @@ static void an_attack_by_labels_is_bounded_in_lines_bytes_and_memory(void **stat
 {
     struct paper *p = *state;
     struct expo e;
-    /* More different series than any page shows, each with a label of a KiB: two workers full of what a peer chose. */
+    /* More different series than any page shows, each with a label of a KiB: two workers full of what a
+     * peer chose. */
     enum { SERIES = 8192, SHOWN = 4096 };
     char *names = malloc(SERIES * 1024);
     memset(names, 'x', SERIES * 1024);
     for (int i = 0; i < SERIES; i++) {
         char digits[16];
         memcpy(names + i * 1024, digits, (size_t)snprintf(digits, sizeof digits, "%08d", i));
-        const struct sp_series_key key = { .direction = SP_DIRECTION_OUTBOUND, .protocol = SP_PROTO_TCP,
+        const struct sp_series_key key = { .direction = SP_DIRECTION_OUTBOUND,
+                                           .protocol = SP_PROTO_TCP,
                                            .workload = sp_str_of(names + i * 1024, 1024) };
         sp_cell_add(&paper_series(&p->workers[i % PAPER_WORKERS], key)->tcp_opened, 1);
     }

@@ -128,7 +128,9 @@ static void answer_of(struct world *w, const char *bytes)
     assert_int_equal(bind(listener, (struct sockaddr *)&in, sizeof in), 0);
     assert_int_equal(listen(listener, 1), 0);
     assert_int_equal(getsockname(listener, (struct sockaddr *)&in, &len), 0);
-    const struct sp_http_ask question = { .to = { .family = SP_ADDR_IP4, .ip = { 127, 0, 0, 1 }, .port = ntohs(in.sin_port) } };
+    const struct sp_http_ask question = {
+        .to = { .family = SP_ADDR_IP4, .ip = { 127, 0, 0, 1 }, .port = ntohs(in.sin_port) }
+    };
     int before = w->replies;
     assert_int_equal(sp_http_client_send(w->client, &question, on_reply, w), 0);
     int fd = accept(listener, NULL, NULL);

@@ -1,5 +1,5 @@
-/* http: the server of our own doors, over real sockets: what it answers, what it refuses, and how it holds itself
- * against clients that are slow, many, or gone. */
+/* http: the server of our own doors, over real sockets: what it answers, what it refuses, and how it holds
+ * itself against clients that are slow, many, or gone. */
 #include "lib/http.h"
 
 #include "base/mem.h"
@@ -24,9 +24,10 @@ static void see(void *arg, struct sp_http_call *call)
     struct world *w = arg;
     const struct sp_http_request *r = sp_http_request(call);
     sp_str x = sp_http_param(call, "x");
-    snprintf(w->seen, sizeof w->seen, "%.*s %.*s q=%.*s host=%.*s body=%.*s x=%.*s unix=%d uid=%d", SP_STR_ARG(r->method),
-             SP_STR_ARG(r->path), SP_STR_ARG(r->query), SP_STR_ARG(r->host), SP_STR_ARG(sp_str_upto(r->body, 20)), SP_STR_ARG(x),
-             r->is_unix, r->peer_uid == (r->is_unix ? (uint32_t)getuid() : UINT32_MAX));
+    snprintf(w->seen, sizeof w->seen, "%.*s %.*s q=%.*s host=%.*s body=%.*s x=%.*s unix=%d uid=%d",
+             SP_STR_ARG(r->method), SP_STR_ARG(r->path), SP_STR_ARG(r->query), SP_STR_ARG(r->host),
+             SP_STR_ARG(sp_str_upto(r->body, 20)), SP_STR_ARG(x), r->is_unix,
+             r->peer_uid == (r->is_unix ? (uint32_t)getuid() : UINT32_MAX));
     sp_http_header(call, "X-Own", SP_STR("yes"));
     sp_http_answer(call, 200, NULL, SP_STR("seen\n"));
 }
@@ -92,8 +93,9 @@ static uint16_t guard(void *arg, const struct sp_http_request *request, const ch
 }
 
 static const struct sp_http_route routes[] = {
-    { "/see", "GET", see },      { "/put", "PUT, POST", see }, { "/tree/*", "GET", see }, { "/guarded", "GET, POST", see },
-    { "/later", "GET", later },  { "/stream", "GET", stream }, { "/big", "GET", big },
+    { "/see", "GET", see },           { "/put", "PUT, POST", see }, { "/tree/*", "GET", see },
+    { "/guarded", "GET, POST", see }, { "/later", "GET", later },   { "/stream", "GET", stream },
+    { "/big", "GET", big },
 };
 
 static int set_up_with(void **state, struct sp_http_config config)
@@ -124,8 +126,10 @@ static int set_up(void **state)
 
 static int set_up_small(void **state)
 {
-    return set_up_with(state, (struct sp_http_config){ .connections = 2, .idle_ns = 80 * SP_NS_PER_MS,
-                                                       .request_ns = 80 * SP_NS_PER_MS, .stall_ns = 100 * SP_NS_PER_MS });
+    return set_up_with(state, (struct sp_http_config){ .connections = 2,
+                                                       .idle_ns = 80 * SP_NS_PER_MS,
+                                                       .request_ns = 80 * SP_NS_PER_MS,
+                                                       .stall_ns = 100 * SP_NS_PER_MS });
 }
 
 static int tear_down(void **state)
@@ -152,12 +156,16 @@ static void expect(struct world *w, const char *request, int status, const char 
 static void a_request_reaches_its_handler_with_all_its_parts(void **state)
 {
     struct world *w = *state;
-    expect(w, "GET /see?x=a%20b%2Bc+d&y HTTP/1.1\r\nHost: h:1\r\nConnection: close\r\n\r\n", 200, "X-Own: yes");
+    expect(w, "GET /see?x=a%20b%2Bc+d&y HTTP/1.1\r\nHost: h:1\r\nConnection: close\r\n\r\n", 200,
+           "X-Own: yes");
     assert_string_equal(w->seen, "GET /see q=x=a%20b%2Bc+d&y host=h:1 body= x=a b+c+d unix=0 uid=1");
-    expect(w, "POST /put HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello", 200, "seen");
-    assert_string_equal(w->seen, "POST /put q= host=h body=hello x= unix=0 uid=1");
-    expect(w, "PUT /put HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n", 200,
+    expect(w, "POST /put HTTP/1.1\r\nHost: h\r\nConnection: close\r\nContent-Length: 5\r\n\r\nhello", 200,
            "seen");
+    assert_string_equal(w->seen, "POST /put q= host=h body=hello x= unix=0 uid=1");
+    expect(w,
+           "PUT /put HTTP/1.1\r\nHost: h\r\nConnection: close\r\nTransfer-Encoding: chunked\r\n\r\n"
+           "2\r\nhe\r\n3\r\nllo\r\n0\r\n\r\n",
+           200, "seen");
     assert_string_equal(w->seen, "PUT /put q= host=h body=hello x= unix=0 uid=1");
     expect(w, "GET /tree/a/b HTTP/1.0\r\n\r\n", 200, "Connection: close");
     assert_string_equal(w->seen, "GET /tree/a/b q= host= body= x= unix=0 uid=1");
@@ -166,7 +174,8 @@ static void a_request_reaches_its_handler_with_all_its_parts(void **state)
 static void a_unix_client_is_known_by_its_user(void **state)
 {
     struct world *w = *state;
-    char *answer = http_talk(w->loop, &w->local, "GET /guarded HTTP/1.1\r\nHost: any\r\nConnection: close\r\n\r\n");
+    char *answer = http_talk(w->loop, &w->local,
+                             "GET /guarded HTTP/1.1\r\nHost: any\r\nConnection: close\r\n\r\n");
     assert_int_equal(http_status(answer), 200);
     free(answer);
     assert_string_equal(w->seen, "GET /guarded q= host=any body= x= unix=1 uid=1");
@@ -181,7 +190,8 @@ static void pipelined_requests_are_answered_in_order_on_one_connection(void **st
                              "GET /nothing HTTP/1.1\r\nHost: h\r\n\r\n"
                              "DELETE /see HTTP/1.1\r\nHost: h\r\n\r\n"
                              "HEAD /see HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
-    static const char *const wanted[] = { "HTTP/1.1 200 ", "HTTP/1.1 404 ", "HTTP/1.1 405 ", "HTTP/1.1 200 " };
+    static const char *const wanted[] = { "HTTP/1.1 200 ", "HTTP/1.1 404 ", "HTTP/1.1 405 ",
+                                          "HTTP/1.1 200 " };
     const char *at = answer;
     for (size_t i = 0; i < SP_COUNTOF(wanted); i++) {
         at = strstr(at, wanted[i]);
@@ -211,7 +221,8 @@ static void a_source_is_asked_piece_by_piece_and_told_of_the_end(void **state)
 {
     struct world *w = *state;
     w->left = 200;
-    char *answer = http_talk(w->loop, &w->tcp, "GET /stream HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    char *answer = http_talk(w->loop, &w->tcp,
+                             "GET /stream HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     assert_non_null(strstr(answer, "Content-Type: application/x-test"));
     size_t head = (size_t)(strstr(answer, "\r\n\r\n") - answer);
     assert_true(head < 400);
@@ -251,7 +262,8 @@ static void a_source_that_fails_cuts_the_connection_without_the_last_chunk(void 
     struct world *w = *state;
     w->left = 5;
     w->fail_piece = true;
-    char *answer = http_talk(w->loop, &w->tcp, "GET /stream HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    char *answer = http_talk(w->loop, &w->tcp,
+                             "GET /stream HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     assert_null(strstr(answer, "\r\n0\r\n\r\n"));
     free(answer);
     assert_int_equal(w->ended, 1);
@@ -383,7 +395,8 @@ static void what_breaks_the_grammar_is_refused_and_cut(void **state)
     struct world *w = *state;
     expect(w, "NONSENSE\r\n\r\n", 400, "Connection: close");
     expect(w, "GET /see HTTP/1.1\r\n\r\n", 400, "no Host");
-    expect(w, "GET /see HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400, "");
+    expect(w, "GET /see HTTP/1.1\r\nHost: h\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400,
+           "");
     expect(w, "CONNECT h:1 HTTP/1.1\r\nHost: h:1\r\n\r\n", 404, "");
     assert_string_equal(w->seen, "");
 }
@@ -391,9 +404,10 @@ static void what_breaks_the_grammar_is_refused_and_cut(void **state)
 static void a_refused_request_is_read_to_its_end_and_the_next_one_served(void **state)
 {
     struct world *w = *state;
-    char *answer = http_talk(w->loop, &w->tcp,
-                             "POST /nothing HTTP/1.1\r\nHost: h\r\nContent-Length: 30\r\n\r\nGET /see HTTP/1.1\r\nHost: h\r\n\r\n"
-                             "GET /tree/x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
+    char *answer = http_talk(
+        w->loop, &w->tcp,
+        "POST /nothing HTTP/1.1\r\nHost: h\r\nContent-Length: 30\r\n\r\nGET /see HTTP/1.1\r\nHost: h\r\n\r\n"
+        "GET /tree/x HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n");
     assert_int_equal(http_status(answer), 404);
     assert_non_null(strstr(answer, "200 OK"));
     assert_non_null(strstr(w->seen, "/tree/x"));
@@ -406,7 +420,8 @@ static void who_expects_100_gets_it_before_the_body_is_sent(void **state)
     int fd = http_connect(&w->tcp);
     char out[1000];
     size_t len = 0;
-    const char *ask = "POST /put HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nConnection: close\r\nContent-Length: 5\r\n\r\n";
+    const char *ask = "POST /put HTTP/1.1\r\nHost: h\r\nExpect: 100-continue\r\nConnection: close\r\n"
+                      "Content-Length: 5\r\n\r\n";
     http_send(fd, ask, strlen(ask));
     turn_until(w->loop, (http_read(fd, out, sizeof out, &len), strstr(out, "100 Continue")));
     assert_null(strstr(out, "200"));
