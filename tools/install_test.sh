@@ -25,11 +25,16 @@ wanted() {
     cat <<LIST
 755 $1/bin/sampan
 755 $1/bin/sampan-proxy
+755 $1/libexec/sampan/demo-front
+755 $1/libexec/sampan/demo-price
+755 $1/libexec/sampan/demo-stock
 644 $1/lib/systemd/system/sampan-proxy.service
 644 $1/lib/sysusers.d/sampan.conf
 644 $1/share/doc/sampan/LICENSE
+644 $1/share/man/man1/sampan.1
 644 $1/share/man/man8/sampan-proxy.8
 LIST
+    find examples -name '*.yaml' | sed "s|^|644 $1/share/doc/sampan/|"
 }
 
 same_list() {
@@ -52,12 +57,18 @@ for prefix in /usr /opt/sampan; do
         sh -c "! grep @PREFIX@ '$unit'"
     check "the installed sidecar runs" "$place/root$prefix/bin/sampan-proxy" --version
     check "the installed control program runs" "$place/root$prefix/bin/sampan" --version
+    check "the installed demo finds its services" "$place/root$prefix/bin/sampan" demo --for 1
+    check "the installed sidecar takes the installed examples" \
+        "$place/root$prefix/bin/sampan-proxy" -c "$place/root$prefix/share/doc/sampan/examples/sidecar.yaml" \
+        --mode validate
     DESTDIR=$place/root PREFIX=$prefix tools/install.sh uninstall >/dev/null
     check "uninstall under $prefix leaves no file" \
         sh -c "test -z \"\$(find '$place/root' -type f -o -type l)\""
+    check "uninstall under $prefix leaves no folder of ours" \
+        sh -c "test -z \"\$(find '$place/root$prefix' -mindepth 1 -name sampan)\""
 done
 
-check "the man page has no fault that mandoc knows" mandoc -T lint -W warning docs/man/sampan-proxy.8
+check "the man pages have no fault that mandoc knows" mandoc -T lint -W warning docs/man/*
 # The unit as it is installed, but with a program that surely exists, since verify looks for it.
 unit_holds() {
     sed -e 's|@PREFIX@/bin/sampan-proxy|/bin/true|' packaging/systemd/sampan-proxy.service \
