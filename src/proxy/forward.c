@@ -24,8 +24,15 @@ enum { HEAD_ROOM_EXTRA = 512, HEAD_ROOM_MAX = 192 * 1024, CHUNK_ROOM = 32 };
 
 bool sp_forward_hold(struct sp_stream *s, struct sp_slab *slab, sp_str bytes)
 {
-    struct sp_held *held = sp_arena_alloc(&s->arena, sizeof(*held));
-    if (!held)
+    struct sp_held *last = s->held_last, *held = s->held_spare;
+    s->held_bytes += (uint32_t)bytes.len;
+    if (last && last->view.slab == slab && last->view.ptr + last->view.len == bytes.ptr) {
+        last->view.len += bytes.len;
+        return true;
+    }
+    if (held)
+        s->held_spare = held->next;
+    else if (!(held = sp_arena_alloc(&s->arena, sizeof(*held))))
         return false;
     held->next = NULL;
     held->view = (struct sp_view){ sp_slab_ref(slab), bytes.ptr, bytes.len };
@@ -34,16 +41,25 @@ bool sp_forward_hold(struct sp_stream *s, struct sp_slab *slab, sp_str bytes)
     else
         s->held_first = held;
     s->held_last = held;
-    s->held_bytes += (uint32_t)bytes.len;
     return true;
+}
+
+/* The views have gone elsewhere; their nodes serve again, for a body may have any number of pieces. */
+static void forget_held(struct sp_stream *s)
+{
+    if (s->held_last) {
+        s->held_last->next = s->held_spare;
+        s->held_spare = s->held_first;
+    }
+    s->held_first = s->held_last = NULL;
+    s->held_bytes = 0;
 }
 
 void sp_forward_drop_held(struct sp_stream *s)
 {
     for (struct sp_held *held = s->held_first; held; held = held->next)
         sp_slab_unref(held->view.slab);
-    s->held_first = s->held_last = NULL;
-    s->held_bytes = 0;
+    forget_held(s);
 }
 
 /* ---- heads ---- */
@@ -244,8 +260,7 @@ bool sp_forward_request(struct sp_stream *s)
             fix_body(s, to->conn.codec, sp_view_str(held->view));
         write_body(to, &s->request, held->view);
     }
-    s->held_first = s->held_last = NULL;
-    s->held_bytes = 0;
+    forget_held(s);
     if (s->request_done && !s->request_sent && !s->tunnel) {
         write_end(to, &s->request, s->trailers);
         s->request_sent = true;
@@ -479,8 +494,7 @@ void sp_stream_go_on(struct sp_stream *s, struct sp_line *line)
     }
     for (struct sp_held *held = s->held_first; held; held = held->next)
         sp_conn_queue(&line->conn, held->view);
-    s->held_first = s->held_last = NULL;
-    s->held_bytes = 0;
+    forget_held(s);
     if (s->held_end) {
         sp_stream_finish(s);
         return;

@@ -37,6 +37,7 @@ struct sp_stream {
     struct sp_head *trailers;               /* of the request, while they are being forwarded */
     struct sp_view first;                   /* body bytes that came with the head; kept by request_slab */
     struct sp_held *held_first, *held_last; /* what cannot be sent yet: of the request, later of the answer */
+    struct sp_held *held_spare;             /* nodes to use again */
     uint32_t held_bytes;
     bool held_end;              /* the message ends with what is held */
     struct sp_list behind_link; /* on a line's list of who waits for its current frame to end */
