@@ -118,6 +118,19 @@ bool mesh_run_until(struct mesh *mesh, sp_ns ns, bool (*done)(void *arg), void *
     return done && done(arg);
 }
 
+void mesh_fail_open(struct mesh *mesh)
+{
+    for (size_t i = 0; i < mesh->calls.len; i++) {
+        const struct mesh_call *call = *(struct mesh_call **)sp_vec_at(&mesh->calls, i);
+        if (call->outcome == MESH_OPEN)
+            fprintf(stderr,
+                    "%s: call %016llx of mode %u, begun at %.6f s, seen %u times, answered %u times\n",
+                    current_name, (unsigned long long)call->token, call->mode,
+                    (double)call->began / 1e9 - 1000, call->seen, call->answered);
+    }
+    mesh_fail(mesh, "the clients have not come to their end");
+}
+
 static void check_calls(struct mesh *mesh)
 {
     for (size_t i = 0; i < mesh->calls.len; i++) {

@@ -137,6 +137,9 @@ void mesh_fill(uint64_t token, bool answer, uint64_t from, char *out, size_t len
 /* Where the first wrong byte is, or -1. */
 int64_t mesh_verify(uint64_t token, bool answer, uint64_t from, const char *bytes, size_t len);
 
+/* The same as mesh_fail, naming the calls that are under way. */
+_Noreturn void mesh_fail_open(struct mesh *mesh);
+
 /* --- many seeds ----------------------------------------------------------------------------------------- */
 
 /* Run `one` for `count` seeds, or for those of the command line (first [count]), or for SAMPAN_SEED alone.
