@@ -32,6 +32,7 @@ struct doors {
     struct sp_accesslog *log;
     struct sp_lightsdk *sdk; /* NULL: the bootstrap asks for none */
     char base_dir[PATH_BYTES], socket_path[PATH_BYTES];
+    bool has_socket; /* the folder could be made: admin, once open, is at the path */
 };
 
 /* ---- what admin asks ---- */
@@ -148,12 +149,13 @@ static void open_admin(struct doors *doors)
 {
     struct server *server = doors->server;
     const char *why = "";
+    doors->has_socket = find_socket_path(doors);
     struct sp_admin_config config = {
         .ops = &admin_ops,
         .arg = server,
         .log = &server->log,
         .settings = &server->config->settings,
-        .unix_path = find_socket_path(doors) ? doors->socket_path : NULL,
+        .unix_path = doors->has_socket ? doors->socket_path : NULL,
         .tcp = server->config->settings.admin,
         .workers = server->thread_count,
         .bootstrap = server->config->bootstrap,
@@ -247,8 +249,11 @@ void doors_close_admin(struct doors *doors)
 {
     if (!doors)
         return;
-    if (doors->admin)
+    if (doors->admin) {
         sp_admin_free(doors->admin);
+        if (doors->has_socket)
+            unlink(doors->socket_path); /* tools find sidecars by these: a dead one would mislead them */
+    }
     sp_lightsdk_free(doors->sdk);
     doors->admin = NULL;
     doors->sdk = NULL;
