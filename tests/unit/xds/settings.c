@@ -171,6 +171,32 @@ static void the_light_sdk_s_calls_need_a_listener(void **state)
                "2:21: light_sdk.traffic_listener: there is no listener out with an IP address\n");
 }
 
+static void the_light_sdk_knows_where_applications_serve_each_protocol(void **state)
+{
+    (void)state;
+    struct loaded l;
+    check_takes(
+        &own_with_listener,
+        DOOR
+        ", traffic_listener: in, applications: [{protocol: bolt, address: {socket_address: {address: "
+        "127.0.0.1, port_value: 12200}}}, {protocol: dubbo, address: {socket_address: {address: \"::1\", "
+        "port_value: 20880}}}]}",
+        &l);
+    assert_int_equal(l.settings.lightsdk.app_count, 2);
+    check_str(l.settings.lightsdk.apps[0].protocol, "bolt");
+    assert_int_equal(l.settings.lightsdk.apps[0].addr.port, 12200);
+    assert_int_equal(l.settings.lightsdk.apps[1].addr.family, SP_ADDR_IP6);
+    unload(&l);
+    check_says(
+        &own_with_listener,
+        DOOR ", traffic_listener: in,\n  applications: [\n"
+             "  {protocol: bolt, address: {socket_address: {address: 127.0.0.1, port_value: 1}}},\n"
+             "  {protocol: bolt, address: {socket_address: {address: localhost, port_value: 2}}}]}",
+        "4:14: light_sdk.applications[1].protocol: stands twice\n"
+        "4:56: light_sdk.applications[1].address.socket_address.address: \"localhost\" is not an IP address; names "
+        "are resolved in clusters of type STRICT_DNS only\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -183,6 +209,7 @@ int main(void)
         cmocka_unit_test(the_light_sdk_is_told_the_address_of_the_named_listener),
         cmocka_unit_test(the_light_sdk_s_own_port_does_without_a_name),
         cmocka_unit_test(the_light_sdk_s_calls_need_a_listener),
+        cmocka_unit_test(the_light_sdk_knows_where_applications_serve_each_protocol),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
