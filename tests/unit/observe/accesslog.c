@@ -159,10 +159,9 @@ static void what_a_peer_sends_makes_no_line_and_no_field(void **state)
         "\"a\\x22 200 - \\x22\\x0d\\x0a[2024] \\x5c \\x7f\\x1b[31m\\x00z\\xff\\xc2\\x85\xe4\xb8\xad\"\n");
     const struct sp_log_field fields[] = { { SP_STR("ua"), SP_STR("%REQ(USER-AGENT)%") } };
     const struct sp_log_spec spec = { .format = SP_LOG_JSON, .fields = fields, .field_count = 1 };
-    expect_line(
-        &spec, &r,
-        "{\"ua\":\"a\\\" 200 - \\\"\\r\\n[2024] \\\\ \x7f\\u001b[31m"
-        "\\u0000z\xef\xbf\xbd\xc2\x85\xe4\xb8\xad\"}\n");
+    expect_line(&spec, &r,
+                "{\"ua\":\"a\\\" 200 - \\\"\\r\\n[2024] \\\\ \x7f\\u001b[31m"
+                "\\u0000z\xef\xbf\xbd\xc2\x85\xe4\xb8\xad\"}\n");
 }
 
 static void json_keeps_numbers_and_says_null(void **state)

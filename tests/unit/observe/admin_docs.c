@@ -1,6 +1,6 @@
-/* admin_docs: pages for people that must say what the program says: docs/reasons.md (and .zh.md) from the table
- * of reasons, docs/metrics.md from a scrape, docs/runtime.md from the table of keys. The tests compare; this
- * program, called as `test_observe_admin_docs write`, writes them. */
+/* admin_docs: pages for people that must say what the program says: docs/reasons.md (and .zh.md) from the
+ * table of reasons, docs/metrics.md from a scrape, docs/runtime.md from the table of keys. The tests compare;
+ * this program, called as `test_observe_admin_docs write`, writes them. */
 #include "unit/observe/help.h"
 
 #include "base/buf.h"
