@@ -12,10 +12,12 @@
 enum sp_addr_family { SP_ADDR_NONE, SP_ADDR_IP4, SP_ADDR_IP6, SP_ADDR_UNIX };
 
 typedef struct {
-    uint8_t family;   /* enum sp_addr_family */
-    uint16_t port;    /* host order */
-    uint8_t ip[16];   /* network order; IPv4 uses the first 4 bytes */
-    const char *path; /* SP_ADDR_UNIX: NUL-terminated; '@' first = abstract */
+    union {
+        uint8_t ip[16];   /* network order; IPv4 uses the first 4 bytes */
+        const char *path; /* SP_ADDR_UNIX: NUL-terminated; '@' first = abstract */
+    };
+    uint16_t port;  /* host order */
+    uint8_t family; /* enum sp_addr_family */
 } sp_addr;
 
 enum { SP_ADDR_TEXT_BYTES = 128 };

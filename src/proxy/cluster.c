@@ -264,13 +264,19 @@ sp_err sp_cluster_update(struct sp_cluster *cluster, struct sp_resource *resourc
     return 0;
 }
 
+/* Address, port and family lie one behind the other. */
+static sp_str dst_key(const sp_addr *addr)
+{
+    return sp_str_of(addr, offsetof(sp_addr, family) + sizeof(addr->family));
+}
+
 static struct sp_endpoint *pick_dst(struct sp_cluster *cluster, const sp_addr *dst, enum sp_why *ret_why)
 {
     if (!dst) {
         *ret_why = SP_WHY_NO_ORIGINAL_DST;
         return NULL;
     }
-    sp_str key = sp_str_of(dst, offsetof(sp_addr, path));
+    sp_str key = dst_key(dst);
     struct sp_endpoint *ep = sp_map_get(&cluster->by_dst, key);
     if (ep)
         return ep;
@@ -284,7 +290,7 @@ static struct sp_endpoint *pick_dst(struct sp_cluster *cluster, const sp_addr *d
         return NULL;
     describe(ep, NULL);
     ep->original_dst = true;
-    if (sp_map_put(&cluster->by_dst, sp_str_of(&ep->addr, offsetof(sp_addr, path)), ep, NULL)) {
+    if (sp_map_put(&cluster->by_dst, dst_key(&ep->addr), ep, NULL)) {
         endpoint_leave(ep);
         return NULL;
     }
@@ -316,7 +322,7 @@ void sp_cluster_tick(struct sp_cluster *cluster)
     SP_LIST_EACH(&cluster->all, ep, next, struct sp_endpoint, link) {
         if (!ep->original_dst || ep->gone || ep->users)
             continue;
-        sp_map_remove(&cluster->by_dst, sp_str_of(&ep->addr, offsetof(sp_addr, path)));
+        sp_map_remove(&cluster->by_dst, dst_key(&ep->addr));
         endpoint_leave(ep);
     }
 }

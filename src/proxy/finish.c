@@ -27,7 +27,7 @@ static void set_why(struct sp_stream *s, enum sp_why why)
 bool sp_stream_write_error(struct sp_line *line, const struct sp_head *request, enum sp_why why,
                            uint32_t status, bool last)
 {
-    if (line->sending)
+    if (line->mux->sending)
         return false; /* inside somebody's frame */
     const struct sp_why_row *row = sp_why_row(why);
     bool named = __atomic_load_n(&line->worker->process->settings->reason_header, __ATOMIC_RELAXED);
@@ -70,11 +70,11 @@ static struct sp_line *leave_callee(struct sp_stream *s, bool *ret_whole)
     *ret_whole = s->codec->multiplexed ? !half_sent : s->answer_done && s->request_sent && !s->own_answer;
     sp_list_remove(&s->out_link);
     if (s->callee_id)
-        sp_idmap_remove(&line->ids, s->callee_id);
+        sp_idmap_remove(&line->mux->ids, s->callee_id);
     if (line->receiving == s)
         line->receiving = NULL;
-    if (line->sending == s)
-        line->sending = NULL;
+    if (line->mux->sending == s)
+        line->mux->sending = NULL;
     s->callee = NULL;
     return line;
 }
@@ -101,7 +101,7 @@ static bool answer_later(struct sp_stream *s, enum sp_why why)
     bool ok = hold_error(s, why);
     if (ok) {
         s->answer_started = s->answer_done = s->held_end = s->own_answer = true;
-        sp_list_push(&s->caller->behind, &s->behind_link);
+        sp_list_push(&s->caller->mux->behind, &s->behind_link);
     }
     release_callee(callee, whole);
     return ok;
@@ -112,14 +112,14 @@ void sp_stream_refuse(struct sp_stream *s, enum sp_why why)
     struct sp_line *caller = s->caller;
     const struct sp_why_row *row = sp_why_row(why);
     set_why(s, why);
-    bool begun = s->answer_started && !(s->codec->multiplexed && caller && caller->sending != s);
+    bool begun = s->answer_started && !(s->codec->multiplexed && caller && caller->mux->sending != s);
     if (!caller || begun || s->oneway || !row->status) {
         sp_stream_finish(s);
         return;
     }
     s->answer.status = row->status;
     s->answer.raw_status = 0;
-    if (caller->sending) {
+    if (caller->mux->sending) {
         if (!answer_later(s, why))
             sp_stream_finish(s);
         return;
@@ -275,9 +275,9 @@ static void release_caller(struct sp_line *line, const struct sp_stream *s)
     if (!line)
         return;
     bool begun = s->answer_started && !s->answer_done;
-    bool half_frame = line->sending == s;
+    bool half_frame = line->mux->sending == s;
     if (half_frame)
-        line->sending = NULL;
+        line->mux->sending = NULL;
     if (line->receiving == s)
         line->receiving = NULL;
     sp_line_go_on(line); /* it may have rested until there was a line: sp_stream_request_more */

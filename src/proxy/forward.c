@@ -238,9 +238,9 @@ bool sp_forward_request(struct sp_stream *s)
     struct sp_line *to = s->callee;
     bool multiplexed = s->codec->multiplexed;
     if (!s->head_sent) {
-        if (multiplexed && to->sending && to->sending != s) {
+        if (multiplexed && to->mux->sending && to->mux->sending != s) {
             if (!sp_list_is_on(&s->behind_link))
-                sp_list_push(&to->behind, &s->behind_link);
+                sp_list_push(&to->mux->behind, &s->behind_link);
             return true;
         }
         sp_err err = multiplexed ? send_frame_head(s, to) : send_http_head(s, to);
@@ -253,7 +253,7 @@ bool sp_forward_request(struct sp_stream *s)
         s->first.len = 0;
         let_go_of_head(s);
         if (multiplexed && !s->request_done)
-            to->sending = s;
+            to->mux->sending = s;
     }
     for (struct sp_held *held = s->held_first; held; held = held->next) {
         if (multiplexed)
@@ -264,7 +264,7 @@ bool sp_forward_request(struct sp_stream *s)
     if (s->request_done && !s->request_sent && !s->tunnel) {
         write_end(to, &s->request, s->trailers);
         s->request_sent = true;
-        if (to->sending == s)
+        if (to->mux->sending == s)
             sp_line_frame_done(to);
         if (s->oneway) {
             sp_stream_finish(s);
@@ -312,8 +312,8 @@ static void answer_frame(struct sp_stream *s, struct sp_event *ev, struct sp_sla
 {
     struct sp_line *to = s->caller;
     struct sp_head *head = ev->head;
-    if (to->sending && to->sending != s)
-        sp_list_push(&to->behind, &s->behind_link);
+    if (to->mux->sending && to->mux->sending != s)
+        sp_list_push(&to->mux->behind, &s->behind_link);
     s->body_left = head->body_bytes > 0 ? (uint64_t)head->body_bytes : 0;
     bool ok = true;
     if (head->flags & SP_HEAD_EDITED) {
@@ -331,6 +331,7 @@ static void answer_frame(struct sp_stream *s, struct sp_event *ev, struct sp_sla
     if (ev->end) {
         s->held_end = waits;
         s->answer_done = true;
+        sp_line_check_full(s->callee, to);
         if (!waits)
             sp_stream_finish(s);
         return;
@@ -338,7 +339,7 @@ static void answer_frame(struct sp_stream *s, struct sp_event *ev, struct sp_sla
     if (waits)
         sp_line_wait(s->callee, to);
     else
-        to->sending = s;
+        to->mux->sending = s;
 }
 
 /* The framing towards the caller: what it understands, and whether its line goes on. */
@@ -419,8 +420,10 @@ static void answer_http(struct sp_stream *s, struct sp_event *ev, struct sp_slab
 static void answer_interim(struct sp_stream *s, struct sp_head *head)
 {
     sp_str sent;
-    if (!(s->request.flags & SP_HEAD_OLD))
-        SP_IGNORE(write_head(s->caller, head, &sent)); /* one that cannot be written is left out */
+    if (s->request.flags & SP_HEAD_OLD)
+        return;
+    SP_IGNORE(write_head(s->caller, head, &sent)); /* one that cannot be written is left out */
+    sp_line_check_full(s->callee, s->caller);
 }
 
 void sp_stream_answer(struct sp_stream *s, struct sp_event *ev, struct sp_slab *slab)
@@ -471,15 +474,17 @@ void sp_stream_answer_more(struct sp_stream *s, struct sp_event *ev, struct sp_s
         return;
     }
     s->answer_done = true;
+    if (s->codec->multiplexed)
+        sp_line_check_full(from, to);
     if (sp_list_is_on(&s->behind_link)) {
         s->held_end = true;
         return;
     }
     if (!s->codec->multiplexed)
         write_end(to, &s->answer, ev->trailers ? ev->head : NULL);
-    bool was_sending = to->sending == s;
+    bool was_sending = to->mux->sending == s;
     if (was_sending)
-        to->sending = NULL;
+        to->mux->sending = NULL;
     sp_stream_finish(s);
     if (was_sending && !to->conn.closed)
         sp_line_frame_done(to);
@@ -499,7 +504,7 @@ void sp_stream_go_on(struct sp_stream *s, struct sp_line *line)
         sp_stream_finish(s);
         return;
     }
-    line->sending = s;
+    line->mux->sending = s;
     if (!sp_conn_is_full(&line->conn)) /* else it wakes with all others, when there is room */
         sp_line_wake(s->callee);
 }

@@ -18,8 +18,9 @@
  * endpoint is remembered as one that talks back: from then on each downstream line gets upstream lines of
  * its own to it, and the next backward call finds its way.
  *
- * Back-pressure. Who pours into a full line rests (paused) on its `waiters` until it has drained. A reader
- * that takes nothing for STALL_NS is cut: behind a shared upstream line others wait. */
+ * Back-pressure. Who pours into a full line rests (paused) on its `waiters` until it has drained. A caller
+ * who asks on and does not read its answers rests on its own list. A reader that takes nothing for STALL_NS
+ * is cut: behind a shared upstream line others wait. */
 #include "proxy/line.h"
 
 #include <string.h>
@@ -45,11 +46,16 @@ static const struct sp_sm_state states[] = {
 };
 
 static void on_timer(struct sp_timer *timer);
-static void unbind(struct sp_line *line);
 
-static struct sp_line *line_of(struct sp_conn *conn)
+/* Nobody is known by this line any more. */
+static void unbind(struct sp_line *line)
 {
-    return SP_CONTAINER(conn, struct sp_line, conn);
+    struct sp_line_mux *mux = line->mux;
+    struct sp_list *at;
+    mux->bound = NULL;
+    sp_list_remove(&mux->bind_link);
+    while ((at = sp_list_pop_first(&mux->binds)))
+        SP_CONTAINER(at, struct sp_line_mux, bind_link)->bound = NULL;
 }
 
 static bool is_multiplexed(const struct sp_line *line)
@@ -57,9 +63,52 @@ static bool is_multiplexed(const struct sp_line *line)
     return line->conn.codec && line->conn.codec->multiplexed;
 }
 
+static struct sp_line *line_of(struct sp_conn *conn)
+{
+    return SP_CONTAINER(conn, struct sp_line, conn);
+}
+
 /* ---- storage ---- */
 
-static struct sp_line *line_take(struct sp_worker *worker)
+/* What a multiplexed line has besides; other lines share the worker's empty one. */
+static bool take_mux(struct sp_line *line, const struct sp_codec *codec)
+{
+    line->mux = &line->worker->no_mux;
+    if (!codec->multiplexed)
+        return true;
+    struct sp_line_mux *mux = sp_mem_zalloc(sizeof(*mux));
+    if (!mux)
+        return false;
+    sp_list_init(&mux->behind);
+    sp_list_init(&mux->binds);
+    sp_idmap_init(&mux->ids);
+    line->mux = mux;
+    return true;
+}
+
+static void give_mux(struct sp_line *line)
+{
+    if (line->mux == &line->worker->no_mux)
+        return;
+    sp_idmap_deinit(&line->mux->ids);
+    sp_mem_free(line->mux);
+    line->mux = &line->worker->no_mux;
+}
+
+static void line_give(struct sp_line *line)
+{
+    struct sp_worker *worker = line->worker;
+    give_mux(line);
+    if (worker->free_line_count >= KEEP_LINES) {
+        sp_mem_free(line);
+        return;
+    }
+    line->link.next = (struct sp_list *)(void *)worker->free_lines;
+    worker->free_lines = line;
+    worker->free_line_count++;
+}
+
+static struct sp_line *line_take(struct sp_worker *worker, const struct sp_codec *codec)
 {
     struct sp_line *line = worker->free_lines;
     if (line) {
@@ -72,30 +121,16 @@ static struct sp_line *line_take(struct sp_worker *worker)
             return NULL;
     }
     line->worker = worker;
+    if (!take_mux(line, codec)) {
+        line_give(line);
+        return NULL;
+    }
     sp_list_init(&line->calls_in);
     sp_list_init(&line->calls_out);
     sp_list_init(&line->waiters);
-    sp_list_init(&line->behind);
-    sp_list_init(&line->binds);
-    sp_idmap_init(&line->ids);
     line->timer.on_fire = on_timer;
     line->opened_ns = sp_loop_now(worker->loop);
     return line;
-}
-
-static void line_give(struct sp_line *line)
-{
-    struct sp_worker *worker = line->worker;
-    sp_idmap_deinit(&line->ids);
-    sp_mem_free(line->origin);
-    line->origin = NULL;
-    if (worker->free_line_count >= KEEP_LINES) {
-        sp_mem_free(line);
-        return;
-    }
-    line->link.next = (struct sp_list *)(void *)worker->free_lines;
-    worker->free_lines = line;
-    worker->free_line_count++;
 }
 
 /* ---- events of the connection ---- */
@@ -104,9 +139,10 @@ static void on_heartbeat(struct sp_line *line, const struct sp_head *head)
 {
     if (line->chain)
         sp_cell_add(&line->chain->cells.heartbeats, 1);
-    char *room = line->sending ? NULL : sp_conn_reserve(&line->conn, HEARTBEAT_ROOM);
+    bool silent = line->mux->sending || sp_conn_is_full(&line->conn);
+    char *room = silent ? NULL : sp_conn_reserve(&line->conn, HEARTBEAT_ROOM);
     if (!room)
-        return; /* never inside another frame: that frame's bytes are sign of life enough */
+        return; /* never inside another frame: bytes that are queued are sign of life enough */
     ssize_t n = line->conn.codec->encode_heartbeat(head, head->id, true, room, HEARTBEAT_ROOM);
     if (n > 0)
         sp_conn_commit(&line->conn, (size_t)n);
@@ -114,17 +150,19 @@ static void on_heartbeat(struct sp_line *line, const struct sp_head *head)
 
 static void on_heartbeat_ack(struct sp_line *line, const struct sp_head *head)
 {
-    if (head->id != line->heartbeat_id)
+    if (head->id != line->mux->heartbeat_id)
         return;
-    line->heartbeat_id = 0;
-    line->heartbeats_lost = 0;
+    line->mux->heartbeat_id = 0;
+    line->mux->heartbeats_lost = 0;
 }
 
 static void on_answer_head(struct sp_line *line, struct sp_event *ev, struct sp_slab *slab)
 {
     struct sp_stream *stream;
     if (is_multiplexed(line)) {
-        stream = sp_idmap_get(&line->ids, ev->head->id);
+        stream = sp_idmap_get(&line->mux->ids, ev->head->id);
+        if (stream && stream->answer_started)
+            stream = NULL; /* answered twice: the first counts */
     } else {
         stream = SP_LIST_FIRST(&line->calls_out, struct sp_stream, out_link);
         if (!stream) { /* an answer to nothing: what follows cannot be trusted */
@@ -157,15 +195,24 @@ static void on_head(struct sp_line *line, struct sp_event *ev, struct sp_slab *s
     }
 }
 
+static void on_data(struct sp_line *line, struct sp_event *ev, struct sp_slab *slab);
+
 static void on_conn_event(struct sp_conn *conn, struct sp_event *ev, struct sp_slab *slab)
 {
     struct sp_line *line = line_of(conn);
     if (line->state == SP_LINE_CLOSING)
         return; /* lingering: read and dropped */
-    if (ev->kind == SP_EVENT_HEAD) {
+    if (ev->kind == SP_EVENT_HEAD)
         on_head(line, ev, slab);
-        return;
-    }
+    else
+        on_data(line, ev, slab);
+    /* A caller who asks on and does not read: what it asks waits, or our answers would pile up. */
+    if (line->chain && line->state == SP_LINE_OPEN && is_multiplexed(line) && !line->receiving)
+        sp_line_check_full(line, line);
+}
+
+static void on_data(struct sp_line *line, struct sp_event *ev, struct sp_slab *slab)
+{
     struct sp_stream *stream = line->receiving;
     if (ev->end)
         line->receiving = NULL;
@@ -238,7 +285,7 @@ void sp_line_wake(struct sp_line *line)
         return;
     sp_list_remove(&line->wait_link);
     sp_conn_pause(&line->conn, false);
-    if (is_multiplexed(line))
+    if (is_multiplexed(line) || (line->chain && sp_list_is_empty(&line->calls_in)))
         sp_conn_hold(&line->conn, false);
 }
 
@@ -317,12 +364,10 @@ void sp_line_accept(struct sp_chain *chain, int fd, const struct sp_origin *orig
                     const struct sp_codec *codec, struct sp_view first)
 {
     struct sp_worker *worker = chain->listener->worker;
-    struct sp_line *line = line_take(worker);
-    struct sp_origin *copy = sp_mem_alloc(sizeof(*copy));
-    if (!line || !copy)
+    struct sp_line *line = line_take(worker, codec);
+    if (!line)
         goto fail_memory;
-    *copy = *origin;
-    line->origin = copy;
+    line->origin = *origin;
     line->chain = chain;
     line->state = SP_LINE_OPEN;
     if (sp_conn_open(&line->conn, &worker->link, &conn_ops, fd))
@@ -341,13 +386,8 @@ void sp_line_accept(struct sp_chain *chain, int fd, const struct sp_origin *orig
     return;
 
 fail_open:
-    line->chain = NULL;
+    line_give(line);
 fail_memory:
-    if (line) {
-        line->origin = NULL;
-        line_give(line);
-    }
-    sp_mem_free(copy);
     sp_slab_unref(first.slab);
     sp_cell_add(&worker->cells.memory_refused, 1);
     sp_listener_refuse(chain->listener, fd, SP_WHY_MEMORY);
@@ -357,7 +397,7 @@ sp_err sp_line_connect(struct sp_endpoint *endpoint, const struct sp_codec *code
 {
     struct sp_cluster *cluster = endpoint->cluster;
     struct sp_worker *worker = cluster->worker;
-    struct sp_line *line = line_take(worker);
+    struct sp_line *line = line_take(worker, codec);
     if (!line)
         return SP_E_NOMEM;
     line->endpoint = endpoint;
@@ -386,7 +426,7 @@ sp_err sp_line_connect(struct sp_endpoint *endpoint, const struct sp_codec *code
 
 void sp_line_wait(struct sp_line *from, struct sp_line *to)
 {
-    if (from == to || sp_list_is_on(&from->wait_link))
+    if (sp_list_is_on(&from->wait_link))
         return;
     sp_list_push(&to->waiters, &from->wait_link);
     sp_conn_pause(&from->conn, true);
@@ -412,23 +452,23 @@ void sp_line_check_full(struct sp_line *from, struct sp_line *to)
 
 void sp_line_frame_done(struct sp_line *line)
 {
-    line->sending = NULL;
-    while (!line->sending && !sp_list_is_empty(&line->behind)) {
-        struct sp_list *at = sp_list_pop_first(&line->behind);
+    line->mux->sending = NULL;
+    while (!line->mux->sending && !sp_list_is_empty(&line->mux->behind)) {
+        struct sp_list *at = sp_list_pop_first(&line->mux->behind);
         sp_stream_go_on(SP_CONTAINER(at, struct sp_stream, behind_link), line);
     }
-    if (!line->sending && !sp_conn_is_full(&line->conn))
+    if (!line->mux->sending && !sp_conn_is_full(&line->conn))
         wake_waiters(line);
 }
 
 uint32_t sp_line_take_id(struct sp_line *line, struct sp_stream *stream)
 {
     do {
-        line->next_id = line->next_id + 1 ? line->next_id + 1 : 1;
-    } while (sp_idmap_get(&line->ids, line->next_id));
-    if (stream && sp_idmap_put(&line->ids, line->next_id, stream))
+        line->mux->next_id = line->mux->next_id + 1 ? line->mux->next_id + 1 : 1;
+    } while (sp_idmap_get(&line->mux->ids, line->mux->next_id));
+    if (stream && sp_idmap_put(&line->mux->ids, line->mux->next_id, stream))
         return 0;
-    return line->next_id;
+    return line->mux->next_id;
 }
 
 /* `whole`: the call's messages have passed wholly. Then the line ends by FIN, for a server may take a reset
@@ -441,8 +481,10 @@ static void release_upstream(struct sp_line *line, bool whole)
         sp_cell_add(&line->endpoint->cluster->cells.cx_max_requests, 1);
     }
     bool reusable = whole;
+    if (!is_multiplexed(line))
+        sp_line_wake(line); /* it rested for this caller; the next one may read faster */
     if (is_multiplexed(line))
-        line->exclusive = false;
+        line->mux->exclusive = false;
     else if (line->tunnel || line->conn.in_len > 0 || !line->conn.codec->is_idle(&line->conn.codec_state))
         reusable = false; /* or bytes behind the answer: nothing that we asked for */
     bool quiet = sp_list_is_empty(&line->calls_out) && sp_list_is_empty(&line->calls_in);
@@ -471,7 +513,11 @@ void sp_line_release(struct sp_line *line, bool reusable)
         sp_line_linger(line, SP_WHY_NONE);
         return;
     }
-    sp_conn_hold(&line->conn, false);
+    sp_line_wake(line); /* it may have rested for the callee's sake, which is another's now */
+    bool full = sp_conn_is_full(&line->conn);
+    sp_conn_hold(&line->conn, full);
+    if (full)
+        sp_line_wait(line, line);
 }
 
 /* ---- the end ---- */
@@ -491,14 +537,6 @@ static void tell_calls(struct sp_line *line, enum sp_why why)
     }
 }
 
-static void unbind(struct sp_line *line)
-{
-    struct sp_list *at;
-    line->bound = NULL;
-    while ((at = sp_list_pop_first(&line->binds)))
-        SP_CONTAINER(at, struct sp_line, link)->bound = NULL;
-}
-
 void sp_line_close(struct sp_line *line, enum sp_why why, bool reset)
 {
     if (line->conn.closed)
@@ -516,7 +554,7 @@ void sp_line_close(struct sp_line *line, enum sp_why why, bool reset)
         sp_cell_add(busy ? &cluster->cells.cx_destroy_with_active : &cluster->cells.cx_destroy, 1);
     }
     tell_calls(line, why);
-    line->receiving = line->sending = NULL;
+    line->receiving = line->mux->sending = NULL;
     wake_waiters(line);
     sp_list_remove(&line->wait_link);
     unbind(line);
@@ -591,8 +629,8 @@ static sp_ns heartbeat_due(const struct sp_line *line)
 {
     if (!line->endpoint || !line->conn.codec || !line->conn.codec->encode_heartbeat)
         return 0;
-    if (line->heartbeat_id)
-        return line->heartbeat_ns + HEARTBEAT_WAIT_NS;
+    if (line->mux->heartbeat_id)
+        return line->mux->heartbeat_ns + HEARTBEAT_WAIT_NS;
     uint64_t ns = line->endpoint->cluster->spec->heartbeat_ns;
     return line->conn.last_ns + (ns ? ns : HEARTBEAT_NS_DEFAULT);
 }
@@ -633,19 +671,19 @@ void sp_line_arm(struct sp_line *line)
 static void on_heartbeat_due(struct sp_line *line, sp_ns now)
 {
     struct sp_cluster_cells *cells = &line->endpoint->cluster->cells;
-    if (line->heartbeat_id) {
-        line->heartbeat_id = 0;
+    if (line->mux->heartbeat_id) {
+        line->mux->heartbeat_id = 0;
         sp_cell_add(&cells->cx_heartbeat_lost, 1);
-        if (++line->heartbeats_lost >= HEARTBEATS_LOST_MAX) {
+        if (++line->mux->heartbeats_lost >= HEARTBEATS_LOST_MAX) {
             sp_line_close(line, SP_WHY_HEARTBEAT_LOST, true);
             return;
         }
     }
-    char *room = line->sending ? NULL : sp_conn_reserve(&line->conn, HEARTBEAT_ROOM);
+    char *room = line->mux->sending ? NULL : sp_conn_reserve(&line->conn, HEARTBEAT_ROOM);
     uint32_t id = sp_line_take_id(line, NULL);
     ssize_t n = room ? line->conn.codec->encode_heartbeat(NULL, id, false, room, HEARTBEAT_ROOM) : 0;
-    line->heartbeat_id = id;
-    line->heartbeat_ns = now;
+    line->mux->heartbeat_id = id;
+    line->mux->heartbeat_ns = now;
     if (n > 0)
         sp_conn_commit(&line->conn, (size_t)n);
     sp_cell_add(&cells->cx_heartbeat, 1);

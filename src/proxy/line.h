@@ -16,6 +16,22 @@
 struct sp_stream;
 struct sp_endpoint;
 
+/* What only a multiplexed line has: many calls at once, frames that must not mix, callers that are known. */
+struct sp_line_mux {
+    struct sp_idmap ids;       /* our id -> stream */
+    struct sp_stream *sending; /* whose frame is partly queued; no other may cut in */
+    struct sp_list behind;     /* of sp_stream.behind_link: whole frames that wait for it to end */
+    struct sp_list binds; /* downstream: of sp_line_mux.bind_link: upstream lines that we alone called on */
+    struct sp_list bind_link; /* upstream: on bound->mux->binds */
+    struct sp_line *bound;    /* upstream: the only downstream line that called through it, or NULL */
+    sp_ns heartbeat_ns;       /* when the heartbeat left */
+    uint32_t next_id;
+    uint32_t heartbeat_id; /* sent and not answered; 0 = none */
+    uint8_t heartbeats_lost;
+    bool shared;    /* upstream: more than one has called through it */
+    bool exclusive; /* upstream: lent to one call alone */
+};
+
 /* wide because it is one connection's whole life; what can stand alone (conn, ids, origin) is a struct of its
  * own. */
 struct sp_line {
@@ -23,37 +39,27 @@ struct sp_line {
     struct sp_worker *worker;
     struct sp_chain *chain;       /* downstream: where it came in; NULL upstream */
     struct sp_endpoint *endpoint; /* upstream: where it leads; NULL downstream */
-    struct sp_list link;          /* downstream: on worker->lines; upstream: on bound->binds */
-    /* downstream: of sp_line.link: upstream lines that only we have called on */
-    struct sp_list binds;
-    struct sp_list pool_link;    /* upstream: on endpoint's idle, busy or connecting */
+    union {
+        struct sp_list link;      /* downstream: on worker->lines */
+        struct sp_list pool_link; /* upstream: on endpoint's idle, busy or connecting */
+    };
     struct sp_list calls_in;     /* of sp_stream.in_link: whose request came here */
     struct sp_list calls_out;    /* of sp_stream.out_link: whose request went out here */
-    struct sp_list wait_link;    /* paused: on the list of who waits for `waits_for` */
-    struct sp_list waiters;      /* of sp_line.wait_link: paused because we are full */
-    struct sp_idmap ids;         /* multiplexed: our id -> stream */
-    struct sp_stream *sending;   /* multiplexed: whose frame is partly queued; no other may cut in */
-    struct sp_list behind;       /* of sp_stream.behind_link: whole frames that wait for it to end */
+    struct sp_list wait_link;    /* it rests: on the waiters of whom it waits for */
+    struct sp_list waiters;      /* of sp_line.wait_link: who rests because we are full */
+    struct sp_line_mux *mux;     /* its own, or the worker's empty one where calls come one by one */
     struct sp_stream *receiving; /* whose message's body is coming now */
     struct sp_timer timer;       /* idle, head deadline, connect, heartbeat: the next that is due */
-    struct sp_origin *origin;    /* downstream; heap, shared by nobody */
+    struct sp_origin origin;     /* downstream */
     sp_ns opened_ns;
-    sp_ns part_ns;      /* since when an incomplete head waits; 0 = none does */
-    sp_ns full_ns;      /* since when somebody waits for us to drain; 0 = nobody does */
-    sp_ns heartbeat_ns; /* when the heartbeat left */
-    uint32_t next_id;
-    uint32_t calls;        /* ever */
-    uint32_t heartbeat_id; /* sent and not answered; 0 = none */
-    uint8_t heartbeats_lost;
-    uint8_t state;         /* enum sp_line_state */
-    bool receiving_answer; /* `receiving`: its answer, not its request */
-    bool exclusive;        /* upstream: lent to one call alone */
-    bool last;             /* no further call: close when the current ones are done */
-    bool tunnel;           /* h1 after upgrade or CONNECT */
-    uint16_t why;          /* enum sp_why, of its end */
-    struct sp_line *bound; /* upstream: the only downstream line that called through it, or NULL */
-    bool shared;           /* upstream: more than one has */
-    /* over 30 fields: one connection's whole life; the parts (conn, ids, origin) are structs of their own */
+    sp_ns part_ns;             /* since when an incomplete head waits; 0 = none does */
+    sp_ns full_ns;             /* since when somebody waits for us to drain; 0 = nobody does */
+    uint32_t calls;            /* ever */
+    uint16_t why;              /* enum sp_why, of its end */
+    uint8_t state;             /* enum sp_line_state */
+    bool receiving_answer : 1; /* `receiving`: its answer, not its request */
+    bool last : 1;             /* no further call: close when the current ones are done */
+    bool tunnel : 1;           /* h1 after upgrade or CONNECT */
 };
 
 /* Frames up to this size are forwarded when they are whole; larger ones flow. */
@@ -85,7 +91,8 @@ uint32_t sp_line_take_id(struct sp_line *line, struct sp_stream *stream);
 void sp_line_arm(struct sp_line *line);
 /* `from` pours into `to`: when `to` is full let `from` rest until it has drained. */
 void sp_line_check_full(struct sp_line *from, struct sp_line *to);
-/* Let `from` rest until `to` has drained, or its current frame has ended. */
+/* Let `from` rest until `to` has drained, or its current frame has ended. A line may wait for itself: its
+ * peer asks on and does not read. */
 void sp_line_wait(struct sp_line *from, struct sp_line *to);
 /* Read on, unless it rests for another line's sake. */
 void sp_line_go_on(struct sp_line *line);

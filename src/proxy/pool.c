@@ -26,12 +26,12 @@ static bool fits(const struct sp_line *line, const struct sp_stream *stream, boo
     bool free = sp_list_is_empty(&line->calls_out);
     if (!multiplexed)
         return free;
-    if (line->exclusive || (stream->exclusive && !free) || line->ids.len >= MUX_CALLS_MAX)
+    if (line->mux->exclusive || (stream->exclusive && !free) || line->mux->ids.len >= MUX_CALLS_MAX)
         return false;
     if (stream->exclusive && !sp_list_is_empty(&line->calls_in))
         return false;
     if (stream->endpoint->talks_back && line->calls > 0)
-        return line->bound == stream->caller && !line->shared;
+        return line->mux->bound == stream->caller && !line->mux->shared;
     return true;
 }
 
@@ -53,16 +53,17 @@ static struct sp_line *find(const struct sp_endpoint *endpoint, const struct sp_
 /* Remember through whom this line is known, for requests that come backwards. */
 static void note_caller(struct sp_line *line, struct sp_stream *stream)
 {
-    if (line->shared || line->bound == stream->caller || !stream->caller)
+    struct sp_line_mux *mux = line->mux;
+    if (mux->shared || mux->bound == stream->caller || !stream->caller)
         return;
-    if (line->bound || line->calls > 1) {
-        line->shared = true;
-        line->bound = NULL;
-        sp_list_remove(&line->link);
+    if (mux->bound || line->calls > 1) {
+        mux->shared = true;
+        mux->bound = NULL;
+        sp_list_remove(&mux->bind_link);
         return;
     }
-    line->bound = stream->caller;
-    sp_list_push(&stream->caller->binds, &line->link);
+    mux->bound = stream->caller;
+    sp_list_push(&stream->caller->mux->binds, &mux->bind_link);
 }
 
 static void bind(struct sp_line *line, struct sp_stream *stream)
@@ -71,7 +72,7 @@ static void bind(struct sp_line *line, struct sp_stream *stream)
     sp_list_remove(&line->pool_link);
     sp_list_push_first(&endpoint->busy, &line->pool_link);
     line->calls++;
-    line->exclusive = stream->exclusive && line->conn.codec->multiplexed;
+    line->mux->exclusive = stream->exclusive && line->conn.codec->multiplexed;
     if (line->conn.codec->both_ways)
         note_caller(line, stream);
     sp_stream_attached(stream, line);

@@ -130,9 +130,9 @@ void sp_report_call(struct sp_stream *s, const struct sp_line *caller)
     report->upstream_ns = s->answer_ns ? s->answer_ns - s->started_ns : 0;
     report->bytes_received = s->request_bytes;
     report->bytes_sent = s->answer_bytes;
-    if (caller && caller->origin) {
-        report->downstream = caller->origin->peer;
-        report->downstream_local = caller->origin->local;
+    if (caller && caller->chain) {
+        report->downstream = caller->origin.peer;
+        report->downstream_local = caller->origin.local;
     }
     if (s->endpoint)
         report->upstream = s->endpoint->addr;
@@ -158,9 +158,9 @@ void sp_report_broken(struct sp_line *line, enum sp_why why, const struct sp_eve
         return;
     memset(report, 0, offsetof(struct sp_report, text));
     report->wall_start_ns = sp_loop_wall(line->worker->loop);
-    if (line->origin) {
-        report->downstream = line->origin->peer;
-        report->downstream_local = line->origin->local;
+    if (line->chain) {
+        report->downstream = line->origin.peer;
+        report->downstream_local = line->origin.local;
     }
     report->status = ev->status ? ev->status : 400;
     report->why = (uint16_t)why;

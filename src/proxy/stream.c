@@ -286,7 +286,7 @@ void sp_stream_request_more(struct sp_stream *s, struct sp_event *ev, struct sp_
 /* A request that came backwards goes to the one downstream line that is known to speak through this one. */
 static enum phase_result send_backward(struct sp_stream *s)
 {
-    struct sp_line *from = s->caller, *to = from->bound;
+    struct sp_line *from = s->caller, *to = from->mux->bound;
     from->endpoint->talks_back = true;
     if (!to || to->state != SP_LINE_OPEN)
         return refused(s, SP_WHY_BACKWARD);
@@ -383,7 +383,7 @@ static sp_str make_request_id(struct sp_stream *s)
 /* HTTP/1.0 may leave Host out; HTTP/1.1 behind us needs one: the address that was called. */
 static sp_err name_host(struct sp_stream *s)
 {
-    const struct sp_origin *origin = s->caller->origin;
+    const struct sp_origin *origin = &s->caller->origin;
     char *text = sp_arena_alloc_align(&s->arena, SP_ADDR_TEXT_BYTES, 1);
     if (!text)
         return SP_E_NOMEM;
@@ -410,7 +410,7 @@ static sp_err edit_http(struct sp_stream *s)
         char *text = sp_arena_alloc_align(&s->arena, SP_ADDR_TEXT_BYTES, 1);
         if (!text)
             return SP_E_NOMEM;
-        size_t len = sp_addr_print_ip(&s->caller->origin->peer, text, SP_ADDR_TEXT_BYTES);
+        size_t len = sp_addr_print_ip(&s->caller->origin.peer, text, SP_ADDR_TEXT_BYTES);
         sp_str before = sp_head_value(head, SP_HDR_X_FORWARDED_FOR);
         char *both = before.len ? sp_arena_printf(&s->arena, "%.*s, %s", SP_STR_ARG(before), text) : text;
         err = both ? sp_head_set(head, &s->arena, SP_STR("x-forwarded-for"),
@@ -453,10 +453,10 @@ static enum phase_result pick(struct sp_stream *s)
         struct sp_route_input in;
         route_input(s, &in);
         in.path = s->path;
-        key.has_hash = sp_route_hash(s->choice.route, &in, &s->caller->origin->peer, &key.hash);
+        key.has_hash = sp_route_hash(s->choice.route, &in, &s->caller->origin.peer, &key.hash);
     }
     enum sp_why why = SP_WHY_NO_HEALTHY;
-    const sp_addr *dst = s->caller->origin->dst.family ? &s->caller->origin->dst : NULL;
+    const sp_addr *dst = s->caller->origin.dst.family ? &s->caller->origin.dst : NULL;
     s->endpoint = sp_cluster_pick(s->cluster, &key, dst, &why);
     if (!s->endpoint) {
         sp_cell_add(&s->cluster->cells.lb_no_endpoint, 1);

@@ -37,6 +37,8 @@ sp_err sp_worker_init(struct sp_worker *worker, struct sp_process *process, stru
     sp_list_init(&worker->listeners);
     sp_list_init(&worker->gone_listeners);
     sp_list_init(&worker->streams);
+    sp_list_init(&worker->no_mux.behind);
+    sp_list_init(&worker->no_mux.binds);
     sp_list_init(&worker->lines);
     sp_list_init(&worker->intakes);
     sp_list_init(&worker->relays);
@@ -299,7 +301,8 @@ static void on_tick(struct sp_timer *timer)
     SP_LIST_EACH(&worker->listeners, listener, next, struct sp_listener, link)
         sp_listener_tick(listener);
     uint64_t total = sp_cell_get(&worker->cells.streams_total);
-    if (total == worker->streams_before && is_empty(worker)) { /* idle: hold no memory for speed */
+    /* Nothing is called: hold no memory for speed, however many connections there are. */
+    if (total == worker->streams_before && sp_list_is_empty(&worker->streams)) {
         free_kept(worker);
         sp_link_trim(&worker->link);
         sp_slab_pool_trim(sp_loop_slabs(worker->loop));

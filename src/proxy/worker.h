@@ -8,6 +8,7 @@
 #include "io/timer.h"
 #include "link/conn.h"
 #include "proxy/cluster.h"
+#include "proxy/line.h"
 #include "proxy/process.h"
 #include "proxy/report.h"
 
@@ -28,6 +29,7 @@ struct sp_worker {
     struct sp_list lines;          /* of sp_line.link: all downstream connections */
     struct sp_list intakes;        /* of sp_intake.link: connections not known yet */
     struct sp_list relays;         /* of sp_relay.link: raw TCP */
+    struct sp_line_mux no_mux;     /* of lines whose calls come one by one; always empty */
     struct sp_stream *free_streams;
     struct sp_line *free_lines;
     uint32_t free_stream_count, free_line_count;
