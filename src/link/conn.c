@@ -9,7 +9,8 @@
  *   slab   |used up........|in_at ####in_len####|  room: the next bytes land here  |
  *
  * When the rest does not fit behind the beginning, both move together into the smallest slab that leaves room
- * to go on. Each byte is moved at most log(size) times.
+ * to go on. So a byte is moved log(size) times at most, but for remainders of some hundred bytes: they settle
+ * into the smallest slabs, which have no room to read into, and each read behind one moves it once more.
  *
  * Decoding can rest for two reasons, which must not be mixed up. `held` is the owner's: HTTP/1.1 answers
  * requests in order, so the next request waits until the answer before it is complete. `paused` is
@@ -27,6 +28,10 @@
 #include <string.h>
 
 #include "link/conn_impl.h"
+
+/* What a slab must have free for the next read to land in it: less and the loop reads elsewhere. And the
+ * smallest slab there is. */
+enum { READ_ROOM = 2048, SMALL_MOST = 512 };
 
 static void update_reading(struct sp_conn *conn)
 {
@@ -57,6 +62,14 @@ static void drop_input(struct sp_conn *conn)
     sp_sock_read_into(&conn->sock, NULL);
 }
 
+/* For `bytes`, and the next read behind them where any slab is large enough for both. */
+static struct sp_slab *take_roomy(struct sp_conn *conn, size_t bytes)
+{
+    struct sp_slab_pool *pool = sp_loop_slabs(conn->link->loop);
+    struct sp_slab *slab = sp_slab_take_for(pool, bytes + READ_ROOM);
+    return slab ? slab : sp_slab_take_for(pool, bytes);
+}
+
 /* Put `len` fresh bytes behind what waits, in one slab. False when memory is out. */
 static bool join_input(struct sp_conn *conn, struct sp_slab *slab, char *ptr, size_t len)
 {
@@ -68,7 +81,7 @@ static bool join_input(struct sp_conn *conn, struct sp_slab *slab, char *ptr, si
         conn->in_len += (uint32_t)len;
         return true;
     }
-    struct sp_slab *joined = sp_slab_take_for(sp_loop_slabs(conn->link->loop), conn->in_len + len);
+    struct sp_slab *joined = take_roomy(conn, conn->in_len + len);
     if (!joined)
         return false;
     memcpy(joined->bytes, conn->in_at, conn->in_len);
@@ -87,7 +100,12 @@ static void tell_end(struct sp_conn *conn)
 {
     if (!conn->end_pending || conn->end_told || conn->closed)
         return;
-    if (conn->held && (conn->codec || conn->close_flushed)) /* raw and held: somebody gathers, and wants to know */
+    if (conn->close_flushed) { /* no more events; what is queued still goes where it can */
+        if (conn->end_err != SP_E_CLOSED)
+            sp_conn_close(conn, false);
+        return;
+    }
+    if (conn->held && conn->codec) /* raw and held: somebody gathers, and wants to know */
         return;
     if (sp_list_is_on(&conn->resume_link))
         return; /* what came before has still to be decoded: sp_conn_decode comes here again */
@@ -133,7 +151,7 @@ static bool decode_one(struct sp_conn *conn)
     if (used < 0) {
         conn->broken = true;
         conn->ops->on_broken(conn, &ev);
-        return false;
+        return true; /* the loop ends, unless another grammar is spoken now */
     }
     SP_ASSERT((size_t)used <= conn->in_len);
     conn->in_at += used;
@@ -178,8 +196,9 @@ void sp_conn_settle(struct sp_conn *conn)
     struct sp_slab *slab = conn->in;
     if (!slab || conn->in_len == 0 || conn->in_len * 4 >= slab->cap)
         return;
-    struct sp_slab *small = sp_slab_take_for(sp_loop_slabs(conn->link->loop),
-                                             conn->in_len + conn->in_len / 2 + 64);
+    size_t bytes = conn->in_len + conn->in_len / 2 + 64;
+    struct sp_slab *small = bytes <= SMALL_MOST ? sp_slab_take_for(sp_loop_slabs(conn->link->loop), bytes)
+                                                : take_roomy(conn, conn->in_len);
     if (!small)
         return; /* keeping the big one is the lesser evil */
     if (small->cap >= slab->cap) {
@@ -242,10 +261,6 @@ static void on_sock_end(struct sp_sock *sock, sp_err err)
     if (err != SP_E_CLOSED) {
         conn->held = false; /* both directions are gone: there is nothing to wait for */
         sp_flush_drop(conn);
-        if (conn->close_flushed) {
-            sp_conn_close(conn, false);
-            return;
-        }
     }
     if (!conn->decoding)
         tell_end(conn);
@@ -298,6 +313,7 @@ void sp_conn_speak(struct sp_conn *conn, const struct sp_codec *codec, enum sp_r
                    const struct sp_codec_limits *limits)
 {
     conn->codec = codec;
+    conn->broken = conn->failed; /* a grammar that was broken is not spoken any more */
     if (codec)
         codec->init(&conn->codec_state, role, limits);
     if (conn->in_len > 0)
@@ -315,10 +331,14 @@ void sp_conn_feed(struct sp_conn *conn, struct sp_view first)
 
 void sp_conn_fail_later(struct sp_conn *conn, sp_err err)
 {
+    if (conn->closed || conn->failed)
+        return;
+    sp_flush_drop(conn); /* what stands behind a gap means something else */
     conn->end_pending = true;
+    conn->end_told = false; /* an end in order may have been told before */
     conn->end_err = err;
     conn->held = false;
-    conn->broken = true;
+    conn->failed = conn->broken = true;
     sp_conn_resume_later(conn);
 }
 
@@ -332,7 +352,7 @@ void sp_conn_resume_later(struct sp_conn *conn)
 
 void sp_conn_hold(struct sp_conn *conn, bool on)
 {
-    if (conn->held == on)
+    if (conn->held == on || conn->close_flushed)
         return;
     conn->held = on;
     if (!on && (conn->in_len > 0 || conn->end_pending))
@@ -381,9 +401,20 @@ void sp_conn_close_flushed(struct sp_conn *conn)
     sp_flush_want(conn);
 }
 
+void sp_conn_skip(struct sp_conn *conn, size_t bytes)
+{
+    SP_ASSERT(bytes <= conn->in_len);
+    conn->in_at += bytes;
+    conn->in_len -= (uint32_t)bytes;
+}
+
 struct sp_view sp_conn_release_input(struct sp_conn *conn)
 {
     struct sp_view view = { conn->in, conn->in_at, conn->in_len };
+    if (view.len == 0) {
+        sp_slab_unref(view.slab);
+        view = (struct sp_view){ NULL, NULL, 0 };
+    }
     conn->in = NULL;
     conn->in_at = NULL;
     conn->in_len = 0;

@@ -27,8 +27,8 @@ struct sp_conn_ops {
     /* What came breaks the grammar (ev->why, ev->status); nothing more is decoded. */
     void (*on_broken)(struct sp_conn *conn, struct sp_event *ev);
     /* The peer ended its direction, in order (SP_E_CLOSED, mid_message false), inside a message (true), or
-     * the connection is gone (any other err). Comes after all events before it, and not while held,
-     * unless the conn is raw. */
+     * the connection is gone (any other err; that may come after an end in order, too). An end in order comes
+     * after all events before it, and not while held, unless the conn is raw. */
     void (*on_end)(struct sp_conn *conn, sp_err err, bool mid_message);
     /* Bytes wait undecoded at the end of the turn in which they came: a message is incomplete, or decoding is
      * held. May be NULL. */
@@ -84,7 +84,8 @@ struct sp_conn {
     uint32_t starved : 1;  /* reading rests, because much is waiting undecoded */
     uint32_t paused : 1;   /* reading rests, asked by the owner */
     uint32_t decoding : 1; /* inside the decode loop */
-    uint32_t broken : 1;
+    uint32_t broken : 1; /* nothing more is decoded */
+    uint32_t failed : 1; /* nothing more is sent: see sp_conn_fail_later */
     uint32_t above_mark : 1;
     uint32_t end_pending : 1; /* end_err waits until what came before is decoded */
     uint32_t end_told : 1;
@@ -118,11 +119,14 @@ void sp_conn_hold(struct sp_conn *conn, bool on);
 void sp_conn_pause(struct sp_conn *conn, bool on);
 
 /* Queue bytes. The view's reference, if it has a slab, is taken over; slab NULL: the bytes are copied. When
- * memory is out the bytes are lost and on_end(SP_E_NOMEM) follows at the end of the turn; commit likewise. */
+ * memory is out the conn fails (sp_conn_fail_later); commit likewise. */
 void sp_conn_queue(struct sp_conn *conn, struct sp_view view);
 /* `room` bytes to write into, until commit (or the next call on any conn of the link); NULL when out. */
 char *sp_conn_reserve(struct sp_conn *conn, size_t room);
 void sp_conn_commit(struct sp_conn *conn, size_t used);
+/* What had to go out cannot, and nothing may follow a gap: what is queued is dropped, what is queued from now
+ * on too, and on_end(err) follows at the end of the turn, even if an end in order has been told before. */
+void sp_conn_fail_later(struct sp_conn *conn, sp_err err);
 
 static inline bool sp_conn_is_full(const struct sp_conn *conn)
 {
@@ -135,8 +139,11 @@ void sp_conn_finish(struct sp_conn *conn);
 void sp_conn_close(struct sp_conn *conn, bool reset);
 /* Close when everything queued has left (or the peer is gone); no more events. */
 void sp_conn_close_flushed(struct sp_conn *conn);
+/* The first `bytes` of what waits undecoded have been used up by the owner itself. */
+void sp_conn_skip(struct sp_conn *conn, size_t bytes);
 /* Give the socket to another use (raw relay by pump): undecoded bytes are returned as a view whose
- * reference goes to the caller; the conn then only sends what is queued. */
+ * reference goes to the caller, without a slab when there are none; the conn then only sends what is
+ * queued. */
 struct sp_view sp_conn_release_input(struct sp_conn *conn);
 /* Leave the link: the socket has been detached, nothing is queued, no callback will come. */
 void sp_conn_forget(struct sp_conn *conn);

@@ -14,8 +14,6 @@ struct sp_seg_block {
 
 /* Send what is queued; at the end of a turn, or when there is room again. */
 void sp_flush_conn(struct sp_conn *conn);
-/* Memory is out and bytes are lost: the owner hears of the end at the end of this turn. */
-void sp_conn_fail_later(struct sp_conn *conn, sp_err err);
 /* Have the link's turn-end hook run. */
 void sp_link_want_turn(struct sp_link *link);
 /* Ask for a flush at the end of this turn. */

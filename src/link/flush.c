@@ -54,7 +54,8 @@ void sp_link_trim(struct sp_link *link)
 
 void sp_link_deinit(struct sp_link *link)
 {
-    SP_ASSERT(sp_list_is_empty(&link->flush) && sp_list_is_empty(&link->resume));
+    SP_ASSERT(sp_list_is_empty(&link->flush) && sp_list_is_empty(&link->resume) &&
+              sp_list_is_empty(&link->settle));
     sp_loop_turn_cancel(&link->turn);
     sp_link_trim(link);
 }
@@ -94,7 +95,7 @@ static void give_block(struct sp_link *link, struct sp_seg_block *block)
 
 void sp_flush_want(struct sp_conn *conn)
 {
-    if (conn->closed || conn->connecting || conn->wait_room || sp_list_is_on(&conn->flush_link))
+    if (conn->closed || conn->connecting || sp_list_is_on(&conn->flush_link))
         return;
     sp_list_push(&conn->link->flush, &conn->flush_link);
     sp_link_want_turn(conn->link);
@@ -147,7 +148,7 @@ static void append(struct sp_conn *conn, struct sp_view view)
 
 void sp_conn_queue(struct sp_conn *conn, struct sp_view view)
 {
-    if (view.len == 0 || conn->closed) {
+    if (view.len == 0 || conn->closed || conn->failed) {
         sp_slab_unref(view.slab);
         return;
     }
@@ -187,7 +188,7 @@ void sp_conn_commit(struct sp_conn *conn, size_t used)
     SP_ASSERT(write && write->cap - write->used >= used);
     struct sp_view view = { write, write->bytes + write->used, used };
     write->used += (uint32_t)used;
-    if (used == 0 || conn->closed)
+    if (used == 0 || conn->closed || conn->failed)
         return;
     sp_slab_ref(write);
     append(conn, view);
@@ -287,6 +288,10 @@ static void after_send(struct sp_conn *conn)
 void sp_flush_conn(struct sp_conn *conn)
 {
     struct iovec iov[IOV_MOST];
+    if (conn->wait_room) { /* not now; but what has come in this turn may pin much */
+        settle_output(conn);
+        return;
+    }
     while (conn->out_bytes) {
         size_t bytes;
         int count = gather(conn, iov, &bytes);
@@ -295,7 +300,9 @@ void sp_flush_conn(struct sp_conn *conn)
             sp_flush_drop(conn);
             if (conn->close_flushed)
                 sp_conn_close(conn, false);
-            return; /* on_end follows and says why */
+            else if (conn->sock.ended) /* else the sock says it */
+                sp_conn_fail_later(conn, (sp_err)sent);
+            return;
         }
         sp_cell_add(&conn->link->writes, 1);
         sp_cell_add(&conn->link->bytes_out, (uint64_t)sent);
@@ -334,6 +341,6 @@ void sp_flush_turn_end(struct sp_turn *turn)
     if (link->write && link->write->refs == 1)
         link->write->used = 0;
     link->ending = false;
-    if (!sp_list_is_empty(&link->resume))
+    if (!sp_list_is_empty(&link->resume) || !sp_list_is_empty(&link->flush))
         sp_loop_at_turn_end(link->loop, turn);
 }
