@@ -271,6 +271,8 @@ void sp_stream_request_more(struct sp_stream *s, struct sp_event *ev, struct sp_
             sp_stream_arm(s);
         }
     }
+    if (s->codec->multiplexed && s->answer_started)
+        return; /* nobody wants the rest: the held pieces are the answer's now, if there are any */
     bool ok = !ev->trailers || keep_trailers(s, ev->head);
     ok = ok && (!ev->body.len || sp_forward_hold(s, slab, ev->body));
     if (!ok)
