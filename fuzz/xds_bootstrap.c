@@ -89,9 +89,12 @@ static void read_as(sp_str text, uint32_t flags)
     sp_arena_init(&keep, NULL, 0, 4096, 0);
     sp_buf_init(&said, 0);
     must(sp_form_doc_init(&doc, &arena, "f.yaml") == 0, "memory is there");
-    sp_err err = sp_form_read_yaml(&doc, &sp_pb_bootstrap_bootstrap_msg, text, flags, &msg);
-    if (!err)
-        err = sp_xds_bootstrap(&doc, msg, &keep, &settings, &snapshot);
+    sp_err err = sp_form_read_yaml(&doc, &sp_pb_bootstrap_bootstrap_msg, text, flags | SP_FORM_GO_ON, &msg);
+    if (msg) {
+        sp_err meant = sp_xds_bootstrap(&doc, msg, &keep, &settings, &snapshot);
+        must(!err || meant, "a broken text has no meaning");
+        err = err ? err : meant;
+    }
     must((err == 0) == (snapshot != NULL), "a snapshot or an error");
     must((err == 0) == (doc.errors_len == 0), "an error has words");
     sp_form_print_errors(&doc, &said);

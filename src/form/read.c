@@ -34,10 +34,9 @@ static sp_err read_as(struct sp_form_doc *doc, parse_fn *parse, const struct sp_
     }
     if (err)
         return err;
-    if (doc->errors_len)
-        return doc->errors[0].code;
-    *ret_msg = msg;
-    return SP_OK;
+    if (!doc->errors_len || flags & SP_FORM_GO_ON)
+        *ret_msg = msg;
+    return doc->errors_len ? doc->errors[0].code : SP_OK;
 }
 
 sp_err sp_form_read_yaml(struct sp_form_doc *doc, const struct sp_form_msg *type, sp_str text, uint32_t flags,

@@ -53,13 +53,16 @@ struct sp_form_doc {
 enum {
     SP_FORM_TAKE_REFUSED = 1 << 0, /* take fields, types and enum values that files may not set */
     SP_FORM_NO_RULES = 1 << 1,     /* do not check the schema's rules */
+    SP_FORM_GO_ON = 1 << 2,        /* give the value in spite of errors, without what they are about */
 };
 
 /* `file` is copied. Nothing needs to be undone. */
 sp_err sp_form_doc_init(struct sp_form_doc *doc, struct sp_arena *arena, const char *file) SP_MUST_USE;
 
 /* The typed value, of type `type`. On failure the document has at least one error; SP_E_NOMEM alone may come
- * without. `_text` takes JSON when the file's name ends in .json, else YAML. The text may go afterwards. */
+ * without. With SP_FORM_GO_ON the value is given besides the error, unless the grammar is broken, for whoever
+ * finds what is wrong with its meaning at the same time.
+ * `_text` takes JSON when the file's name ends in .json, else YAML. The text may go afterwards. */
 sp_err sp_form_read_yaml(struct sp_form_doc *doc, const struct sp_form_msg *type, sp_str text, uint32_t flags,
                          void **ret_msg) SP_MUST_USE;
 sp_err sp_form_read_json(struct sp_form_doc *doc, const struct sp_form_msg *type, sp_str text, uint32_t flags,

@@ -31,7 +31,8 @@ struct sp_xds_use {
 
 /* What a reading stands on and what it leaves behind. All of it is the caller's. */
 struct sp_xds_reading {
-    struct sp_form_doc *doc;            /* places, and errors */
+    struct sp_form_doc *doc; /* places, and errors */
+    uint32_t text_errors;    /* the first so many are of the text: what follows from them is not said */
     const struct sp_settings *settings; /* defaults that the process has, such as detect_ns */
     struct sp_vec *uses;                /* of struct sp_xds_use; NULL: nobody asks */
 };
@@ -47,10 +48,11 @@ sp_err sp_xds_cluster(const struct sp_xds_reading *in, const struct sp_pb_cluste
 
 /* What concerns the process; strings are copied to `keep`. The traffic address of the light SDK is that of
  * the listener which the bootstrap names for it. */
-sp_err sp_xds_settings(struct sp_form_doc *doc, const struct sp_pb_bootstrap_bootstrap *msg,
+sp_err sp_xds_settings(const struct sp_xds_reading *in, const struct sp_pb_bootstrap_bootstrap *msg,
                        struct sp_arena *keep, struct sp_settings *ret_settings) SP_MUST_USE;
 
-/* All of a bootstrap, and what only the whole can tell: names that stand twice, clusters that do not exist
+/* A document that has errors already gives no snapshot, but what is wrong besides is said.
+ * All of a bootstrap, and what only the whole can tell: names that stand twice, clusters that do not exist
  * or speak another protocol, addresses that clash. The snapshot is not sealed; its reference is the
  * caller's. */
 sp_err sp_xds_bootstrap(struct sp_form_doc *doc, const struct sp_pb_bootstrap_bootstrap *msg,

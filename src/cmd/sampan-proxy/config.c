@@ -35,10 +35,13 @@ static sp_err build(struct proxy_config *config, const char *path, sp_str text)
     sp_err err = sp_form_doc_init(&config->doc, &config->arena, path);
     if (err)
         return err;
-    err = sp_form_read_text(&config->doc, &sp_pb_bootstrap_bootstrap_msg, text, 0, &config->bootstrap);
-    if (!err)
-        err = sp_xds_bootstrap(&config->doc, config->bootstrap, &config->arena, &config->settings,
-                               &config->snapshot);
+    err = sp_form_read_text(&config->doc, &sp_pb_bootstrap_bootstrap_msg, text, SP_FORM_GO_ON,
+                            &config->bootstrap);
+    if (config->bootstrap) { /* the meaning is judged too, however broken the text */
+        sp_err meant = sp_xds_bootstrap(&config->doc, config->bootstrap, &config->arena, &config->settings,
+                                        &config->snapshot);
+        err = err ? err : meant;
+    }
     if (!err)
         sp_snapshot_seal(config->snapshot, 1);
     return err ? say_errors(&config->doc, err) : 0;

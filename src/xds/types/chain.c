@@ -48,8 +48,7 @@ static void take_protocols(struct sp_xds_build *b, const struct sp_pb_listener_f
         for (size_t k = 0; k < SP_COUNTOF(known); k++)
             found |= sp_str_eq(m->application_protocols[i], sp_str_c(known[k]));
         if (!found)
-            sp_form_error_item(b->doc, SP_E_UNSUPPORTED, m,
-                               SP_FIELD_LISTENER_FILTER_CHAIN_MATCH_APPLICATION_PROTOCOLS, i,
+            SP_XDS_REFUSE_ITEM(b, m, SP_FIELD_LISTENER_FILTER_CHAIN_MATCH_APPLICATION_PROTOCOLS, i,
                                "is not detected; http/1.0, http/1.1, bolt and tcp are");
         names[i] = sp_xds_str(b, m->application_protocols[i]);
     }

@@ -205,8 +205,8 @@ static void take_protocol(struct sp_xds_build *b, const struct sp_pb_cluster_clu
     bool rpc = sp_str_eq(key, SP_STR("sampan.rpc.v1"));
     bool http = sp_str_eq(key, SP_STR("envoy.extensions.upstreams.http.v3.HttpProtocolOptions"));
     if (!rpc && !http) {
-        sp_form_error_item(
-            b->doc, SP_E_UNSUPPORTED, m, FIELD, i,
+        SP_XDS_REFUSE_ITEM(
+            b, m, FIELD, i,
             "is not supported; sampan.rpc.v1 and envoy.extensions.upstreams.http.v3.HttpProtocolOptions are");
         return;
     }

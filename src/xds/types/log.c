@@ -46,8 +46,8 @@ static sp_str take_text(struct sp_xds_build *b, const void *msg, uint32_t field,
         b->no_memory = true;
     } else if (err) {
         const char *near = err == SP_E_INVALID ? near_operator(text) : NULL;
-        sp_form_error(b->doc, err, msg, field, "%s%s%s%s", why, near ? "; did you mean %" : "",
-                      near ? near : "", near ? "%?" : "");
+        SP_XDS_SAY(b->in, err, msg, field, SP_XDS_NO_ITEM, "%s%s%s%s", why, near ? "; did you mean %" : "",
+                   near ? near : "", near ? "%?" : "");
     }
     return err ? SP_STR("") : sp_xds_str(b, text);
 }

@@ -69,14 +69,6 @@ static bool is_traffic(const sp_addr *addr, const sp_addr *wanted)
     return addr->port == wanted->port && (sp_addr_eq(addr, wanted) || everywhere);
 }
 
-/* Quietly: what is wrong with a listener's address is said where the listener is read. */
-static bool listener_addr(const struct sp_pb_listener_listener *m, sp_addr *ret_addr)
-{
-    const struct sp_pb_core_socket_address *s = m->address ? m->address->socket_address : NULL;
-    return s && s->port_value <= UINT16_MAX &&
-           !sp_addr_parse_ip(s->address, (uint16_t)s->port_value, ret_addr);
-}
-
 static void take_traffic(struct sp_xds_build *b, const struct sp_pb_proxy_light_sdk *m,
                          const struct sp_pb_bootstrap_bootstrap_static_resources *resources,
                          struct sp_lightsdk_spec *sdk)
@@ -87,13 +79,16 @@ static void take_traffic(struct sp_xds_build *b, const struct sp_pb_proxy_light_
     for (uint32_t i = 0; resources && i < resources->listeners_len; i++) {
         const struct sp_pb_listener_listener *listener = resources->listeners[i];
         bool named = m->traffic_listener.len && sp_str_eq(listener->name, m->traffic_listener);
-        if (!listener_addr(listener, &addr))
+        if (!sp_xds_peek_addr(listener->address, &addr))
             continue;
         if (named)
             sdk->traffic = addr;
         if (named || (!m->traffic_listener.len && is_traffic(&addr, &sdk->traffic)))
             return;
     }
+    if (resources &&
+        sp_xds_is_broken_below(b->in, resources, SP_FIELD_BOOTSTRAP_BOOTSTRAP_STATIC_RESOURCES_LISTENERS))
+        return; /* it may be the one whose name or address is wrong */
     if (m->traffic_listener.len)
         SP_XDS_WRONG(b, m, SP_FIELD_PROXY_LIGHT_SDK_TRAFFIC_LISTENER,
                      "there is no listener %.*s with an IP address", SP_STR_ARG(m->traffic_listener));
@@ -174,10 +169,12 @@ static void take_extensions(struct sp_xds_build *b, const struct sp_pb_bootstrap
     }
 }
 
-sp_err sp_xds_settings(struct sp_form_doc *doc, const struct sp_pb_bootstrap_bootstrap *msg,
+sp_err sp_xds_settings(const struct sp_xds_reading *in, const struct sp_pb_bootstrap_bootstrap *msg,
                        struct sp_arena *keep, struct sp_settings *ret_settings)
 {
-    struct sp_xds_build b = { .doc = doc, .arena = keep, .errors_before = sp_xds_error_count(doc) };
+    struct sp_xds_build b = {
+        .in = in, .doc = in->doc, .arena = keep, .errors_before = sp_xds_error_count(in->doc)
+    };
     struct sp_settings settings = { .drain_ns = DRAIN_S * SP_XDS_NS_PER_S,
                                     .detect_ns = DETECT_MS * SP_XDS_NS_PER_MS,
                                     .max_streams = STREAMS,
@@ -191,7 +188,7 @@ sp_err sp_xds_settings(struct sp_form_doc *doc, const struct sp_pb_bootstrap_boo
     take_extensions(&b, msg, &settings);
     if (b.no_memory)
         return SP_E_NOMEM;
-    if (sp_xds_error_count(doc) > b.errors_before)
+    if (sp_xds_error_count(b.doc) > b.errors_before)
         return SP_E_INVALID;
     *ret_settings = settings;
     return 0;

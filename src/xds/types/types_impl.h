@@ -41,11 +41,25 @@ struct sp_xds_build {
     bool may_miss;    /* clusters need not exist */
 };
 
-#define SP_XDS_WRONG(b, msg, field, ...) sp_form_error((b)->doc, SP_E_INVALID, (msg), (field), __VA_ARGS__)
-#define SP_XDS_WRONG_ITEM(b, msg, field, i, ...)                                                             \
-    sp_form_error_item((b)->doc, SP_E_INVALID, (msg), (field), (i), __VA_ARGS__)
+/* Say what is wrong with a field (0: with the message), or with an item of a list; unless it follows from
+ * what is wrong with the text. WRONG contradicts itself, REFUSE cannot be done here. */
+#define SP_XDS_SAY(in, code, msg, field, i, ...)                                                             \
+    (sp_xds_is_spoilt((in), (msg), (field), (i))                                                             \
+         ? (void)0                                                                                           \
+         : sp_form_error_item((in)->doc, (code), (msg), (field), (i), __VA_ARGS__))
+#define SP_XDS_WRONG(b, msg, field, ...)                                                                     \
+    SP_XDS_SAY((b)->in, SP_E_INVALID, msg, field, SP_XDS_NO_ITEM, __VA_ARGS__)
+#define SP_XDS_WRONG_ITEM(b, msg, field, i, ...) SP_XDS_SAY((b)->in, SP_E_INVALID, msg, field, i, __VA_ARGS__)
 #define SP_XDS_REFUSE(b, msg, field, ...)                                                                    \
-    sp_form_error((b)->doc, SP_E_UNSUPPORTED, (msg), (field), __VA_ARGS__)
+    SP_XDS_SAY((b)->in, SP_E_UNSUPPORTED, msg, field, SP_XDS_NO_ITEM, __VA_ARGS__)
+#define SP_XDS_REFUSE_ITEM(b, msg, field, i, ...)                                                            \
+    SP_XDS_SAY((b)->in, SP_E_UNSUPPORTED, msg, field, i, __VA_ARGS__)
+enum { SP_XDS_NO_ITEM = UINT32_MAX }; /* the field itself */
+
+/* ---- spoilt.c ---- */
+bool sp_xds_is_spoilt(const struct sp_xds_reading *in, const void *msg, uint32_t field, uint32_t item);
+/* Is anything wrong with the text at or below the field? */
+bool sp_xds_is_broken_below(const struct sp_xds_reading *in, const void *msg, uint32_t field);
 
 /* ---- build.c ---- */
 uint64_t sp_xds_error_count(const struct sp_form_doc *doc);
@@ -72,6 +86,8 @@ bool sp_xds_bool(const struct sp_pb_google_bool_value *value, bool absent);
 /* False when it was wrong. With `ret_host` a name is taken too: then the family is NONE. */
 bool sp_xds_addr(struct sp_xds_build *b, const void *msg, uint32_t field, const struct sp_pb_core_address *a,
                  sp_addr *ret_addr, sp_str *ret_host);
+/* The IP address in it, quietly; false when there is none, which is said where it is read. */
+bool sp_xds_peek_addr(const struct sp_pb_core_address *a, sp_addr *ret_addr);
 bool sp_xds_socket_addr(struct sp_xds_build *b, const struct sp_pb_core_socket_address *s, sp_addr *ret_addr,
                         sp_str *ret_host);
 /* A field that has no effect in this place, though it has in others; refused when it is set. What has none

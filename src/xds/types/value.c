@@ -144,6 +144,13 @@ void sp_xds_unset(struct sp_xds_build *b, const void *msg, uint32_t field, const
         SP_XDS_REFUSE(b, msg, field, "is not supported: %s", why);
 }
 
+bool sp_xds_peek_addr(const struct sp_pb_core_address *a, sp_addr *ret_addr)
+{
+    const struct sp_pb_core_socket_address *s = a ? a->socket_address : NULL;
+    return s && s->port_value <= UINT16_MAX &&
+           !sp_addr_parse_ip(s->address, (uint16_t)s->port_value, ret_addr);
+}
+
 /* ---- metadata ---- */
 
 const struct sp_pb_google_value *sp_xds_struct_get(const struct sp_pb_google_struct *s, const char *key)

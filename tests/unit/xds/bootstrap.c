@@ -37,6 +37,64 @@ static void everything_is_told_at_once_in_the_order_of_the_text(void **state)
     unload(&l);
 }
 
+/* A broken text is read to its end as well; what only follows from what is broken is not said. */
+static void errors_of_the_text_and_of_its_meaning_are_told_together(void **state)
+{
+    (void)state;
+    check_says(
+        &whole,
+        "static_resources:\n"
+        "  clusters:\n"
+        "  - {name: out, conect_timeout: 1s, load_assignment: {cluster_name: out}}\n"
+        "  - {name: odd, lb_policy: RANDOM, ring_hash_lb_config: {}, load_assignment: {cluster_name: odd}}\n"
+        "  listeners:\n"
+        "  - {name: a, " AT("1") ", tcp_backlog_size: 99999, " TCP_TO("out") "}\n",
+        "3:17: static_resources.clusters[0].conect_timeout: unknown field of envoy.config.cluster.v3.Cluster; "
+        "did you mean connect_timeout?\n"
+        "4:36: static_resources.clusters[1].ring_hash_lb_config: has no effect: lb_policy says another policy\n"
+        "6:97: static_resources.listeners[0].tcp_backlog_size: must be at most 65535\n");
+}
+
+static void what_was_misspelt_is_not_missing_as_well(void **state)
+{
+    (void)state;
+    check_says(
+        &whole,
+        "static_resources:\n"
+        "  clusters:\n"
+        "  - {name: out, load_asignment: {cluster_name: out}}\n"
+        "  - {nmae: other, load_assignment: {cluster_name: out}}\n"
+        "  listeners:\n"
+        "  - {name: a, addres: {}, " TCP_TO(
+            "other") "}\n"
+                     "  - {name: b, address: {}, " TCP_TO(
+                         "out") "}\n"
+                                "  - {name: c, " AT(
+                                    "5") ", filter_chains: [{filters: [{name: f, typed_config: 5}]}]}\n"
+                                         "  - {name: d, " AT("here") ", " TCP_TO("nowhere") "}\n",
+        "3:17: static_resources.clusters[0].load_asignment: unknown field of envoy.config.cluster.v3.Cluster; "
+        "did you mean load_assignment?\n"
+        "4:6: static_resources.clusters[1].nmae: unknown field of envoy.config.cluster.v3.Cluster; did you mean "
+        "name?\n"
+        "6:15: static_resources.listeners[0].addres: unknown field of envoy.config.listener.v3.Listener; did you "
+        "mean address?\n"
+        "8:130: static_resources.listeners[2].filter_chains[0].filters[0].typed_config: should be a map with "
+        "\"@type\", not a bare word\n"
+        "9:74: static_resources.listeners[3].address.socket_address.port_value: \"here\" is not a whole number\n"
+        "7:15: static_resources.listeners[1].address: one of these must be set: socket_address, pipe\n"
+        "4:5: static_resources.clusters[1].name: must not be empty\n");
+}
+
+static void a_text_with_errors_gives_no_snapshot(void **state)
+{
+    (void)state;
+    struct loaded l;
+    load(&l, "f.yaml", SP_STR("admin: {adress: {}}\n"));
+    assert_int_equal(l.err, SP_E_INVALID);
+    assert_null(l.snapshot);
+    unload(&l);
+}
+
 static void a_route_to_a_cluster_that_is_wrong_itself_is_no_second_error(void **state)
 {
     (void)state;
@@ -59,7 +117,7 @@ static void names_stand_once(void **state)
                "  - {name: a, " AT("1") ", " TCP_TO("out") "}\n"
                                                            "  - {name: a, " AT("2") ", " TCP_TO("out") "}\n",
                "4:12: static_resources.clusters[1].name: out stands twice; first in line 3\n"
-               "7:12: static_resources.listeners[1].name: a stands twice\n");
+               "7:12: static_resources.listeners[1].name: a stands twice; first in line 6\n");
 }
 
 static void addresses_are_taken_once(void **state)
@@ -196,6 +254,9 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(everything_is_told_at_once_in_the_order_of_the_text),
+        cmocka_unit_test(errors_of_the_text_and_of_its_meaning_are_told_together),
+        cmocka_unit_test(what_was_misspelt_is_not_missing_as_well),
+        cmocka_unit_test(a_text_with_errors_gives_no_snapshot),
         cmocka_unit_test(a_route_to_a_cluster_that_is_wrong_itself_is_no_second_error),
         cmocka_unit_test(names_stand_once),
         cmocka_unit_test(addresses_are_taken_once),

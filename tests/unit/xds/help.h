@@ -31,9 +31,11 @@ static inline void load(struct loaded *l, const char *file, sp_str text)
     sp_arena_init(&l->arena, NULL, 0, 4096, 0);
     sp_arena_init(&l->keep, NULL, 0, 4096, 0);
     assert_int_equal(sp_form_doc_init(&l->doc, &l->arena, file), 0);
-    l->err = sp_form_read_text(&l->doc, &sp_pb_bootstrap_bootstrap_msg, text, 0, &msg);
-    if (!l->err)
-        l->err = sp_xds_bootstrap(&l->doc, msg, &l->keep, &l->settings, &l->snapshot);
+    l->err = sp_form_read_text(&l->doc, &sp_pb_bootstrap_bootstrap_msg, text, SP_FORM_GO_ON, &msg);
+    if (msg) {
+        sp_err err = sp_xds_bootstrap(&l->doc, msg, &l->keep, &l->settings, &l->snapshot);
+        l->err = l->err ? l->err : err;
+    }
     assert_true((l->err == 0) == (l->snapshot != NULL));
     assert_true((l->err == 0) == (l->doc.errors_len == 0));
     if (!l->err)
