@@ -188,6 +188,19 @@ static sp_err apply(const struct sp_intercept_plan *plan, const struct found *fo
     return run_ip(&left, true, say);
 }
 
+/* What was taken by TPROXY is held by its rules, whichever mode is asked for now. */
+static struct sp_intercept_plan plan_for(const struct sp_intercept_plan *plan, const struct found *found)
+{
+    struct sp_intercept_plan now = *plan;
+    bool takes_none = plan->include_inbound.given && !plan->include_inbound.count;
+    if (takes_none && found->tproxy && plan->mode != SP_INTERCEPT_TPROXY) {
+        now.mode = SP_INTERCEPT_TPROXY;
+        now.mark = found->plan.mark;
+        now.route_table = found->plan.route_table;
+    }
+    return now;
+}
+
 sp_err sp_intercept_apply(const struct sp_intercept_plan *plan, struct sp_buf *say)
 {
     struct found found;
@@ -197,8 +210,9 @@ sp_err sp_intercept_apply(const struct sp_intercept_plan *plan, struct sp_buf *s
     sp_err err = look(plan, &found, say);
     if (err)
         return err;
+    struct sp_intercept_plan now = plan_for(plan, &found);
     sp_buf_init(&rules, 0);
-    err = apply(plan, &found, &rules, say);
+    err = apply(&now, &found, &rules, say);
     sp_buf_deinit(&rules);
     return err;
 }

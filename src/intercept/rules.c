@@ -25,6 +25,10 @@
  * Istio has it, save those from these addresses. It cannot be the default: a sidecar whose inbound side does
  * not call from a known address would call itself without end.
  *
+ * A plan that takes nothing is for leaving: new connections go past, and those that were taken go on, since
+ * the kernel translates them as long as some rule translates (`open`), and TPROXY's marks stay. With no such
+ * rule left they are torn off, which is what removing does.
+ *
  * One transaction takes the old table away and makes the new one: there is no instant without rules, and
  * applying twice is applying once. `add` before `delete`, since deleting what is not there fails. iptables
  * was left: it has a program for each family, and cannot change a set of rules at one instant. */
@@ -58,6 +62,13 @@ void sp_intercept_plan_init(struct sp_intercept_plan *plan)
 }
 
 /* ---- pieces ---- */
+
+/* Chains have an empty line between them. */
+static void begin(struct sp_buf *out, const char *chain)
+{
+    bool first = out->len && out->ptr[out->len - 2] == '{';
+    sp_buf_printf(out, "%s    chain %s {\n", first ? "" : "\n", chain);
+}
 
 static void line(struct sp_buf *out, const char *text)
 {
@@ -176,23 +187,24 @@ static void print_own_calls(const struct sp_intercept_plan *plan, struct sp_buf 
 {
     bool four = count_family(&plan->inbound_source, SP_ADDR_IP4),
          six = count_family(&plan->inbound_source, SP_ADDR_IP6);
-    sp_buf_add_c(out, "    chain own_calls {\n");
+    begin(out, "own_calls");
     return_nets(out, "saddr", &plan->inbound_source);
     line(out, four ? "ip daddr 127.0.0.0/8 return" : "meta nfproto ipv4 return");
     line(out, six ? "ip6 daddr ::1 return" : "meta nfproto ipv6 return");
     return_inbound_ports(plan, out);
-    sp_buf_printf(out, "        meta l4proto tcp redirect to :%u\n    }\n\n", (unsigned)plan->inbound_port);
+    sp_buf_printf(out, "        meta l4proto tcp redirect to :%u\n    }\n", (unsigned)plan->inbound_port);
 }
 
-static void print_outbound(const struct sp_intercept_plan *plan, struct sp_buf *out)
+/* True when there is something to translate. */
+static bool print_outbound(const struct sp_intercept_plan *plan, struct sp_buf *out)
 {
     bool own_calls = plan->inbound_source.count && is_taken(&plan->include_inbound);
     bool taken = is_taken(&plan->include_outbound) && (!plan->include_nets.given || plan->include_nets.count);
     if (!own_calls && !taken)
-        return;
+        return false;
     if (own_calls)
         print_own_calls(plan, out);
-    sp_buf_add_c(out, "    chain outbound {\n");
+    begin(out, "outbound");
     line(out, "type nat hook output priority -100; policy accept;");
     return_families(plan, out);
     line(out, NEW_ONLY);
@@ -210,11 +222,12 @@ static void print_outbound(const struct sp_intercept_plan *plan, struct sp_buf *
         sp_buf_printf(out, "        meta l4proto tcp redirect to :%u\n", (unsigned)plan->outbound_port);
     }
     sp_buf_add_c(out, "    }\n");
+    return true;
 }
 
 static void print_inbound_redirect(const struct sp_intercept_plan *plan, struct sp_buf *out)
 {
-    sp_buf_add_c(out, "    chain inbound {\n");
+    begin(out, "inbound");
     line(out, "type nat hook prerouting priority -100; policy accept;");
     return_families(plan, out);
     line(out, NEW_ONLY);
@@ -224,18 +237,9 @@ static void print_inbound_redirect(const struct sp_intercept_plan *plan, struct 
     sp_buf_printf(out, "        meta l4proto tcp redirect to :%u\n    }\n", (unsigned)plan->inbound_port);
 }
 
-static void print_inbound_tproxy(const struct sp_intercept_plan *plan, struct sp_buf *out)
+static void print_tproxy(const struct sp_intercept_plan *plan, struct sp_buf *out)
 {
     unsigned mark = (unsigned)plan->mark, port = (unsigned)plan->inbound_port;
-    sp_buf_add_c(out, "    chain inbound {\n");
-    line(out, "type filter hook prerouting priority -150; policy accept;");
-    return_families(plan, out);
-    line(out, "iifname \"lo\" return");
-    sp_buf_printf(
-        out,
-        "        meta l4proto tcp socket transparent 1 meta mark set %u return comment " SP_INTERCEPT_NOTE
-        "\n",
-        mark, mark, (unsigned)plan->route_table);
     line(out, NEW_ONLY);
     line(out, "fib daddr type != local return");
     return_inbound_ports(plan, out);
@@ -245,11 +249,37 @@ static void print_inbound_tproxy(const struct sp_intercept_plan *plan, struct sp
     if (plan->ip6)
         sp_buf_printf(out, "        meta nfproto ipv6 meta l4proto tcp tproxy ip6 to :%u meta mark set %u\n",
                       port, mark);
-    sp_buf_add_c(out, "    }\n\n    chain answers {\n");
+}
+
+static void print_inbound_tproxy(const struct sp_intercept_plan *plan, struct sp_buf *out)
+{
+    unsigned mark = (unsigned)plan->mark;
+    begin(out, "inbound");
+    line(out, "type filter hook prerouting priority -150; policy accept;");
+    return_families(plan, out);
+    line(out, "iifname \"lo\" return");
+    sp_buf_printf(
+        out,
+        "        meta l4proto tcp socket transparent 1 meta mark set %u return comment " SP_INTERCEPT_NOTE
+        "\n",
+        mark, mark, (unsigned)plan->route_table);
+    if (is_taken(&plan->include_inbound))
+        print_tproxy(plan, out);
+    sp_buf_add_c(out, "    }\n");
+    begin(out, "answers");
     line(out, "type route hook output priority -150; policy accept;");
     sp_buf_printf(out, "        meta skuid %u oifname \"lo\" fib saddr type != local ct mark set %u\n",
                   (unsigned)plan->uid, mark);
     sp_buf_printf(out, "        ct direction reply ct mark %u meta mark set %u\n    }\n", mark, mark);
+}
+
+/* Connections that were taken are translated for as long as some rule of the machine translates. */
+static void print_open(struct sp_buf *out)
+{
+    begin(out, "open");
+    line(out, "type nat hook output priority -100; policy accept;");
+    line(out, "tcp dport 0 redirect comment \"holds what was taken, takes nothing\"");
+    sp_buf_add_c(out, "    }\n");
 }
 
 /* ---- the whole ---- */
@@ -278,14 +308,14 @@ void sp_intercept_print(const struct sp_intercept_plan *plan, struct sp_buf *out
     print_commands(plan, false, out);
     print_away(plan, out);
     sp_buf_printf(out, "table inet %s {\n", plan->table);
-    size_t empty = out->len;
-    print_outbound(plan, out);
-    if (is_taken(&plan->include_inbound) && out->len > empty)
-        sp_buf_add_char(out, '\n');
-    if (is_taken(&plan->include_inbound) && plan->mode == SP_INTERCEPT_REDIRECT)
-        print_inbound_redirect(plan, out);
-    if (is_taken(&plan->include_inbound) && plan->mode == SP_INTERCEPT_TPROXY)
+    bool inbound = is_taken(&plan->include_inbound), tproxy = plan->mode == SP_INTERCEPT_TPROXY;
+    bool translates = print_outbound(plan, out) || (inbound && !tproxy);
+    if (tproxy)
         print_inbound_tproxy(plan, out);
+    else if (inbound)
+        print_inbound_redirect(plan, out);
+    if (!translates)
+        print_open(out);
     sp_buf_add_c(out, "}\n");
 }
 
@@ -303,7 +333,7 @@ bool sp_intercept_ip_command(const struct sp_intercept_plan *plan, bool removal,
                              struct sp_ip_command *ret_command)
 {
     struct sp_ip_command *c = ret_command;
-    if (plan->mode != SP_INTERCEPT_TPROXY || !is_taken(&plan->include_inbound))
+    if (plan->mode != SP_INTERCEPT_TPROXY)
         return false;
     uint32_t families = plan->ip4 + plan->ip6;
     bool four = plan->ip4 && i < 2;

@@ -359,6 +359,21 @@ class Suite:
             callee.close()
         sh(*self.near.at, "nft", "delete", "table", "ip", "others")
 
+    def draining(self, *mode):
+        """After `apply --drain` new connections go past the sidecar, and those that it carries go on."""
+        self.intercept("apply", *mode)
+        held = [self.world.call(space, other.addr[v], 8080) for v in (4, 6)
+                for space, other in ((self.near, self.far), (self.far, self.near))]
+        expect(["outbound", "inbound"] * 2, [name for name, _, _ in held])
+        self.intercept("apply", "--drain")
+        for v in (4, 6):
+            self.direct(v)
+        for _, caller, callee in held:
+            exchange(caller, callee)
+            callee.close()
+            expect(b"", caller.recv(1), "after the end of a connection")
+            caller.close()
+
     def wrong_options(self):
         for argv, words in ((("apply", "--frobnicate"), "unknown option: --frobnicate"),
                             (("apply", "--uid", "no-such-user"), "there is no such user"),
@@ -453,6 +468,8 @@ class Suite:
         self.both("redirect-after-tproxy", self.inbound)
         self.check("remove-after-both-leaves-nothing", self.leaves_nothing, before)
         self.check("open-connections-stay-with-tproxy", self.open_ones_stay, before, "--mode", "tproxy")
+        self.check("draining-with-tproxy", self.draining, "--mode", "tproxy", "--mark", "78")
+        self.check("remove-after-draining-tproxy-leaves-nothing", self.leaves_nothing, before)
 
     def run(self):
         before = self.near.rules()
@@ -460,6 +477,8 @@ class Suite:
         self.run_redirect(before)
         self.check("rules-of-others-stay", self.others_stay)
         self.check("taken-connections-stay", self.taken_ones_stay)
+        self.check("draining-lets-taken-connections-end", self.draining)
+        self.check("remove-after-draining-leaves-nothing", self.leaves_nothing, before)
         self.check("print-shows-what-apply-does", self.printing_changes_nothing, before)
         self.check("remove-what-print-made", self.leaves_nothing, before)
         self.run_tproxy(before)

@@ -41,6 +41,7 @@ enum option_id {
     OPT_ROUTE_TABLE,
     OPT_IPV4_ONLY,
     OPT_IPV6_ONLY,
+    OPT_DRAIN,
     OPT_DRY_RUN,
     OPT_HELP,
 };
@@ -74,6 +75,7 @@ static const struct option_row rows[] = {
     [OPT_ROUTE_TABLE] = { "--route-table", "N", "where the mark is routed (default: 133)" },
     [OPT_IPV4_ONLY] = { "--ipv4-only", NULL, "leave IPv6 alone" },
     [OPT_IPV6_ONLY] = { "--ipv6-only", NULL, "leave IPv4 alone" },
+    [OPT_DRAIN] = { "--drain", NULL, "take nothing new; what was taken goes on until it ends or remove" },
     [OPT_DRY_RUN] = { "--dry-run", NULL, "print what would be done" },
     [OPT_HELP] = { "--help", NULL, "this text" },
 };
@@ -81,7 +83,7 @@ static const struct option_row rows[] = {
 struct options {
     enum verb verb;
     struct sp_intercept_plan plan;
-    bool has_uid, dry_run, help;
+    bool has_uid, drain, dry_run, help;
 };
 
 static void help(void)
@@ -193,6 +195,7 @@ static sp_err set_value(struct options *o, enum option_id id, const char *value)
     case OPT_ROUTE_TABLE: return set_number(name, value, 1, UINT32_MAX, &plan->route_table);
     case OPT_IPV4_ONLY: plan->ip6 = false; return 0;
     case OPT_IPV6_ONLY: plan->ip4 = false; return 0;
+    case OPT_DRAIN: o->drain = true; return 0;
     case OPT_DRY_RUN: o->dry_run = true; return 0;
     case OPT_HELP: o->help = true; return 0;
     }
@@ -253,6 +256,8 @@ static sp_err parse(int argc, char **argv, struct options *o)
         return wrong("--ipv4-only and --ipv6-only together leave nothing", NULL);
     if (o->plan.outbound_port == o->plan.inbound_port)
         return wrong("--outbound-port and --inbound-port are the same", NULL);
+    if (o->drain)
+        o->plan.include_inbound = o->plan.include_outbound = (struct sp_port_list){ .given = true };
     if (!o->has_uid && o->verb != VERB_REMOVE && find_user(USER, &o->plan.uid))
         return wrong("as which user does the sidecar run? --uid is missing, and there is no user " USER,
                      NULL);

@@ -86,6 +86,18 @@ static void tproxy_ipv4(struct sp_intercept_plan *plan)
     add_nets(&plan->inbound_source, "127.0.0.6");
 }
 
+static void nothing_new(struct sp_intercept_plan *plan)
+{
+    add_ports(&plan->include_outbound, "none");
+    add_ports(&plan->include_inbound, "none");
+}
+
+static void tproxy_nothing_new(struct sp_intercept_plan *plan)
+{
+    tproxy(plan);
+    nothing_new(plan);
+}
+
 static const struct golden {
     const char *file;
     void (*change)(struct sp_intercept_plan *plan);
@@ -98,6 +110,8 @@ static const struct golden {
     { "own-calls.nft", own_calls },
     { "tproxy.nft", tproxy },
     { "tproxy-ipv4.nft", tproxy_ipv4 },
+    { "drain.nft", nothing_new },
+    { "tproxy-drain.nft", tproxy_nothing_new },
 };
 
 static void plan_of(const struct golden *golden, struct sp_intercept_plan *plan)
@@ -228,8 +242,8 @@ static void redirect_needs_no_command_of_ip(void **state)
     plan.mode = SP_INTERCEPT_TPROXY;
     assert_true(sp_intercept_ip_command(&plan, false, 3, &command));
     assert_false(sp_intercept_ip_command(&plan, false, 4, &command));
-    add_ports(&plan.include_inbound, "none");
-    assert_false(sp_intercept_ip_command(&plan, false, 0, &command));
+    add_ports(&plan.include_inbound, "none"); /* what was taken still needs them */
+    assert_true(sp_intercept_ip_command(&plan, false, 0, &command));
 }
 
 static void a_text_that_does_not_fit_its_buf_is_failed_and_not_cut_in_silence(void **state)
