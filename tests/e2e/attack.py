@@ -12,13 +12,18 @@ import argparse
 import os
 import resource
 
-from attacks import smuggle
+from attacks import ill, manners, smuggle
 from harness import PROXY, Scenario, Tally, main_guard
 
 SCENARIOS = {
     "ambiguous": smuggle.ambiguous,
     "lengths": smuggle.lengths,
     "sizes": smuggle.sizes,
+    "trust": manners.trust,
+    "local-replies": manners.local_replies,
+    "logs": manners.logs,
+    "http-upstreams": ill.http_upstreams,
+    "bolt-upstreams": ill.bolt_upstreams,
 }
 
 

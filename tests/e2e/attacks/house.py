@@ -87,11 +87,11 @@ def limits(**most):
     return {"circuit_breakers": {"thresholds": [most]}}
 
 
-def log_to(path, **fields):
-    form = {"json_format": fields} if fields else {"text_format_source": {"inline_string": "%REQ(:PATH)%\n"}}
-    return [{"name": "envoy.access_loggers.file",
-             "typed_config": typed("envoy.extensions.access_loggers.file.v3.FileAccessLog", path=path,
-                                   log_format=form)}]
+def log_to(path, form="%REQ(:PATH)% %RESPONSE_CODE%\n"):
+    """An access log: a line of text, or a dict of fields for rows of JSON."""
+    form = {"json_format": form} if isinstance(form, dict) else {"text_format_source": {"inline_string": form}}
+    return {"name": "envoy.access_loggers.file",
+            "typed_config": typed("envoy.extensions.access_loggers.file.v3.FileAccessLog", path=path, log_format=form)}
 
 
 # ---- the process ----
