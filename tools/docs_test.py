@@ -9,7 +9,7 @@
   - each operator of the access log that docs/operate.md names is taken, and it names all;
   - the man pages and `--help` tell the same options and verbs.
 
-What is run has a network, /run and processes of its own (unshare), so that ports and sockets can be those
+What is run has a network, /run, /var/log and processes of its own (unshare), so that ports and sockets can be those
 that a reader would type, and nothing is left behind. SAMPAN_BUILD names another build than build/.
 Ends with `N passed, N failed`.
 """
@@ -31,10 +31,11 @@ SECONDS = 30
 OPERATE = 'docs/operate.md'
 HELPED = (('docs/man/sampan-proxy.8', ['sampan-proxy']), ('docs/man/sampan.1', ['sampan', 'sampan demo']))
 
-# A shell of its own world: the first line of what it says on failure is the command that failed.
+# A shell of its own world; the last line that it says on failure is the command that failed.
 APART = """
 ip link set lo up
 mount -t tmpfs tmpfs /run
+mount -t tmpfs tmpfs /var/log
 trap 'echo "in block $BLOCK: $BASH_COMMAND"' ERR
 . "$SCRIPT"
 """
