@@ -39,8 +39,11 @@ install)
         esac
         echo "install: $root/$place"
     done
-    if [ -z "${DESTDIR:-}" ] && [ -d /run/systemd/system ]; then
+    [ -z "${DESTDIR:-}" ] || exit 0
+    if command -v systemd-sysusers >/dev/null; then
         systemd-sysusers "$root/lib/sysusers.d/sampan.conf"
+    fi
+    if [ -d /run/systemd/system ]; then
         systemctl daemon-reload
         echo "install: now write /etc/sampan/sampan-proxy.yaml and type: systemctl enable --now sampan-proxy"
     fi
