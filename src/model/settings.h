@@ -33,7 +33,7 @@ struct sp_settings {
     uint32_t max_streams;      /* calls under way, of the process; 0 = 100,000 */
     uint64_t detect_ns;        /* default detection time: 300 ms */
     struct sp_lightsdk_spec lightsdk;
-    uint32_t why_records; /* how many calls /why remembers for each worker: 4,096 */
+    uint32_t why_records; /* how many calls /why remembers for each worker: 512 */
     bool reason_header;   /* x-sampan-reason on answers of our own: true */
 };
 

@@ -302,11 +302,14 @@ static void on_tick(struct sp_timer *timer)
         sp_listener_tick(listener);
     uint64_t total = sp_cell_get(&worker->cells.streams_total);
     /* Nothing is called: hold no memory for speed, however many connections there are. */
-    if (total == worker->streams_before && sp_list_is_empty(&worker->streams)) {
+    bool idle = total == worker->streams_before && sp_list_is_empty(&worker->streams);
+    if (idle && !worker->was_idle) {
         free_kept(worker);
         sp_link_trim(&worker->link);
         sp_slab_pool_trim(sp_loop_slabs(worker->loop));
+        sp_mem_trim();
     }
+    worker->was_idle = idle;
     worker->streams_before = total;
     check_drained(worker);
     sp_timer_set(worker->loop, timer, worker->draining ? TICK_NS / 20 : TICK_NS);

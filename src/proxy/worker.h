@@ -50,6 +50,7 @@ struct sp_worker {
     struct sp_timer deadline; /* of draining */
     uint64_t streams_before;  /* streams_total at the last tick */
     struct sp_worker_cells cells;
+    bool was_idle; /* at the last tick: memory has been given back */
     bool draining;
     void (*on_drained)(struct sp_worker *worker); /* draining and nothing is left */
     void *on_drained_arg;

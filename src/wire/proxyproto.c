@@ -54,9 +54,9 @@ ssize_t sp_proxyproto_read(sp_str bytes, struct sp_proxyproto *ret_header)
     if (used <= 0)
         return used;
     *ret_header = header;
-    if (header.from.path)
+    if (header.from.family == SP_ADDR_UNIX)
         ret_header->from.path = ret_header->from_path;
-    if (header.to.path)
+    if (header.to.family == SP_ADDR_UNIX)
         ret_header->to.path = ret_header->to_path;
     return used;
 }

@@ -12,7 +12,7 @@
  * refused; so that is checked. */
 #include "xds/types/types_impl.h"
 
-enum { DRAIN_S = 30, DETECT_MS = 300, STREAMS = 100000, WHY_RECORDS = 4096, SDK_TRAFFIC_PORT = 12220 };
+enum { DRAIN_S = 30, DETECT_MS = 300, STREAMS = 100000, WHY_RECORDS = 512, SDK_TRAFFIC_PORT = 12220 };
 
 static sp_str either(sp_str a, sp_str b)
 {

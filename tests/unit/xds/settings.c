@@ -21,7 +21,7 @@ static void an_empty_bootstrap_has_defaults(void **state)
     assert_int_equal(l.settings.max_connections, 0);
     assert_int_equal(l.settings.max_memory_bytes, 0);
     assert_int_equal(l.settings.max_streams, 100000);
-    assert_int_equal(l.settings.why_records, 4096);
+    assert_int_equal(l.settings.why_records, 512);
     assert_true(l.settings.reason_header);
     assert_false(l.settings.lightsdk.on);
     assert_int_equal(l.settings.labels.workload.len, 0);
@@ -56,7 +56,7 @@ static void labels_come_from_istio_s_metadata_where_we_say_none(void **state)
     struct loaded l;
     check_takes(
         &whole,
-        "node:\n  id: sidecar~1.2.3.4~web-1.shop~shop.svc.cluster.local\n  cluster: web.shop\n"
+        "node:\n  id: sidecar~1.2.3.4~web-1.shop~shop.svc.cluster.local\n  cluster: web.shop\n  locality: {region: r, zone: z, sub_zone: s}\n"
         "  metadata:\n    NAME: web-1\n    NAMESPACE: shop\n    WORKLOAD_NAME: web\n    CLUSTER_ID: c1\n"
         "    LABELS: {app: web-app, version: v2, service.istio.io/canonical-name: web-canonical,\n"
         "      service.istio.io/canonical-revision: latest}\n",
