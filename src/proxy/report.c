@@ -116,14 +116,6 @@ static void add_strs(struct sp_report *report, const struct sp_stream *s)
     add_str(report, SP_REPORT_FAILURE, sp_str_c(s->failure), &at);
 }
 
-/* Whoever owns a path may be gone when the record is read. */
-static sp_addr without_path(sp_addr addr)
-{
-    if (addr.family == SP_ADDR_UNIX)
-        addr.path = NULL;
-    return addr;
-}
-
 void sp_report_call(struct sp_stream *s, const struct sp_line *caller)
 {
     sp_ns duration = sp_loop_now(s->worker->loop) - s->started_ns;
@@ -140,10 +132,10 @@ void sp_report_call(struct sp_stream *s, const struct sp_line *caller)
     report->bytes_sent = s->answer_bytes;
     if (caller && caller->chain) {
         report->downstream = caller->origin.peer;
-        report->downstream_local = without_path(caller->origin.local);
+        report->downstream_local = sp_report_addr(caller->origin.local);
     }
     if (s->endpoint)
-        report->upstream = without_path(s->endpoint->addr);
+        report->upstream = sp_report_addr(s->endpoint->addr);
     report->raw_status = s->answer.raw_status;
     report->status = (uint16_t)s->answer.status;
     report->why = s->why;
@@ -168,7 +160,7 @@ void sp_report_broken(struct sp_line *line, enum sp_why why, const struct sp_eve
     report->wall_start_ns = sp_loop_wall(line->worker->loop);
     if (line->chain) {
         report->downstream = line->origin.peer;
-        report->downstream_local = without_path(line->origin.local);
+        report->downstream_local = sp_report_addr(line->origin.local);
     }
     report->status = ev->status ? ev->status : 400;
     report->why = (uint16_t)why;

@@ -49,6 +49,14 @@ struct sp_report {
     char text[SP_REPORT_TEXT];
 };
 
+/* An address for a record: whoever owns a path may be gone when the record is read. */
+static inline sp_addr sp_report_addr(sp_addr addr)
+{
+    if (addr.family == SP_ADDR_UNIX)
+        addr.path = NULL;
+    return addr;
+}
+
 static inline sp_str sp_report_str(const struct sp_report *report, enum sp_report_str which)
 {
     size_t at = 0;

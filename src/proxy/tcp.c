@@ -61,9 +61,9 @@ static void report(struct sp_relay *r)
     report->bytes_received = r->received;
     report->bytes_sent = r->sent;
     report->downstream = r->origin.peer;
-    report->downstream_local = r->origin.local;
+    report->downstream_local = sp_report_addr(r->origin.local);
     if (r->endpoint)
-        report->upstream = r->endpoint->addr;
+        report->upstream = sp_report_addr(r->endpoint->addr);
     report->why = (uint16_t)r->why;
     report->protocol = SP_PROTO_TCP;
     report->direction = (uint8_t)r->chain->listener->spec->direction;
