@@ -154,11 +154,20 @@ static sp_ns idle_ns(const struct sp_stream *s)
     return s->chain ? s->chain->spec->stream_idle_ns : 0;
 }
 
+/* When the request must be whole; 0 = it is, or has all the time. */
+static sp_ns request_due(const struct sp_stream *s)
+{
+    uint64_t ns = s->chain ? s->chain->spec->request_timeout_ns : 0;
+    return ns && !s->request_done && !s->answer_started && !s->tunnel ? s->started_ns + ns : 0;
+}
+
 void sp_stream_arm(struct sp_stream *s)
 {
     sp_ns now = sp_loop_now(s->worker->loop), due = UINT64_MAX;
     if (s->deadline_ns && !s->tunnel)
         due = s->deadline_ns;
+    if (request_due(s))
+        due = SP_MIN(due, request_due(s));
     if (idle_ns(s))
         due = SP_MIN(due, s->active_ns + idle_ns(s));
     if (due == UINT64_MAX)
@@ -189,6 +198,9 @@ static void on_timer(struct sp_timer *timer)
         if (s->chain)
             sp_cell_add(&s->chain->cells.rq_timeout, 1);
         sp_stream_refuse(s, SP_WHY_TIMEOUT);
+    } else if (request_due(s) && now >= request_due(s)) {
+        sp_cell_add(&s->chain->cells.rq_timeout, 1);
+        sp_stream_refuse(s, SP_WHY_REQUEST_TIMEOUT);
     } else if (idle_ns(s) && now >= s->active_ns + idle_ns(s)) {
         if (s->chain)
             sp_cell_add(&s->chain->cells.rq_idle_timeout, 1);
@@ -297,12 +309,26 @@ static enum phase_result send_backward(struct sp_stream *s)
     return OVER;
 }
 
+/* At an edge only the mesh itself may say x-envoy-*: neither routes nor those behind us shall read claims. */
+static void drop_claims(struct sp_head *head)
+{
+    uint32_t kept = 0;
+    for (uint32_t i = 0; i < head->header_count; i++)
+        if (head->headers[i].id != SP_HDR_X_ENVOY)
+            head->headers[kept++] = head->headers[i];
+    if (kept < head->header_count)
+        head->flags |= SP_HEAD_EDITED;
+    head->header_count = kept;
+}
+
 static enum phase_result admit(struct sp_stream *s)
 {
     const struct sp_head *head = &s->request;
     if (s->backward)
         return send_backward(s);
     const struct sp_chain_spec *spec = s->chain->spec;
+    if (spec->use_remote_address)
+        drop_claims(&s->request);
     if ((head->flags & SP_HEAD_TUNNEL) && !spec->upgrade_connect)
         return refused(s, SP_WHY_UPGRADE_REFUSED);
     if (head->flags & SP_HEAD_UPGRADE) {
@@ -419,8 +445,9 @@ static sp_err edit_http(struct sp_stream *s)
                                  before.len ? sp_str_c(both) : sp_str_of(text, len))
                    : SP_E_NOMEM;
     }
-    if (!err && !sp_head_find(head, SP_HDR_X_FORWARDED_PROTO))
-        err = sp_head_add(head, &s->arena, SP_STR("x-forwarded-proto"), SP_STR("http"));
+    bool claim = spec->use_remote_address && !spec->xff_hops; /* no balancer of ours before us could know */
+    if (!err && (claim || !sp_head_find(head, SP_HDR_X_FORWARDED_PROTO)))
+        err = sp_head_set(head, &s->arena, SP_STR("x-forwarded-proto"), SP_STR("http"));
     return err;
 }
 
