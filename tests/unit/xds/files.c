@@ -103,7 +103,7 @@ static void the_first_configuration_is_ten_lines_long(void **state)
 static void the_sidecar_example_sends_all_to_where_it_would_have_gone(void **state)
 {
     (void)state;
-    static const char *const names[] = { "outbound", "inbound" };
+    static const char *const names[] = { "outbound", "inbound", "outbound6", "inbound6" };
     struct loaded l;
     load_file(&l, "examples/sidecar.yaml");
     for (size_t i = 0; i < SP_COUNTOF(names); i++) {
@@ -112,7 +112,8 @@ static void the_sidecar_example_sends_all_to_where_it_would_have_gone(void **sta
         assert_true(s->read_original_dst && s->detect && s->has_default);
         assert_int_equal(s->chain_count, 3);
         assert_int_equal(s->chains[2].kind, SP_CHAIN_TCP);
-        assert_int_equal(cluster_of(&l, names[i])->kind, SP_CLUSTER_ORIGINAL_DST);
+        assert_int_equal(s->addr.family, i < 2 ? SP_ADDR_IP4 : SP_ADDR_IP6);
+        assert_int_equal(cluster_of(&l, names[i % 2])->kind, SP_CLUSTER_ORIGINAL_DST);
     }
     unload(&l);
 }
