@@ -7,6 +7,7 @@
   - a ```sh block marked `run` is run; those marked `more` behind it go on in the same shell;
   - every `make TARGET` that a page names is a target;
   - each operator of the access log that docs/operate.md names is taken, and it names all;
+  - the things that docs/rooms.md says the rooms hold are there;
   - the man pages and `--help` tell the same options and verbs.
 
 What is run has a network, /run, /var/log and processes of its own (unshare), so that ports and sockets can be those
@@ -28,7 +29,7 @@ BLOCK = re.compile(r'^```(\w+)([^\n]*)\n(.*?)^```', re.M | re.S)
 BOOTSTRAP = re.compile(r'^(static_resources|admin|node):', re.M)
 OPERATOR = re.compile(r'`%([A-Z_]+)(\([^`]*\))?%`')
 SECONDS = 30
-OPERATE = 'docs/operate.md'
+OPERATE, ROOMS = 'docs/operate.md', 'docs/rooms.md'
 HELPED = (('docs/man/sampan-proxy.8', ['sampan-proxy']), ('docs/man/sampan.1', ['sampan', 'sampan demo']))
 
 # A shell of its own world; the last line that it says on failure is the command that failed.
@@ -160,6 +161,18 @@ def check_operators():
     check(f'{OPERATE} tells each operator of the access log', not lost, ' '.join(sorted(lost)))
 
 
+def check_rooms():
+    """What the page says that a room holds is there, and every room is on the page."""
+    with open(ROOMS, encoding='utf-8') as opened:
+        rows = re.findall(r'^\| (\w+) \|.*\| ((?:`[\w-]+` ?)+)\|$', opened.read(), re.M)
+    there = {room for room, _ in rows}
+    built = {name for name in os.listdir('src') if os.path.isdir(f'src/{name}')}
+    check(f'{ROOMS} tells each room of src', there == built, ' '.join(sorted(there ^ built)))
+    lost = [f'{room}/{thing}' for room, things in rows for thing in re.findall(r'`([\w-]+)`', things)
+            if not glob.glob(f'src/{room}/{thing}') and not glob.glob(f'src/{room}/{thing}.[ch]')]
+    check(f'{ROOMS} names what the rooms hold', not lost, ' '.join(lost))
+
+
 def check_man(page, programs):
     helped = set()
     for program in programs:
@@ -181,6 +194,7 @@ def main():
         check_blocks(path, text)
         check_targets(path, text)
     check_operators()
+    check_rooms()
     for page, programs in HELPED:
         check_man(page, programs)
     print(f'{passed} passed, {failed} failed')
