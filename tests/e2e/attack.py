@@ -9,13 +9,16 @@ machine's load can change are printed as comments and held to generous bounds.
 """
 
 import argparse
+import contextlib
+import inspect
 import os
 import resource
 
-from attacks import ill, manners, smuggle
+from attacks import ill, manners, slow, smuggle
 from harness import PROXY, Scenario, Tally, main_guard
 
 SCENARIOS = {
+    "bolt-deadline": slow.bolt_deadline,
     "ambiguous": smuggle.ambiguous,
     "lengths": smuggle.lengths,
     "sizes": smuggle.sizes,
@@ -24,6 +27,7 @@ SCENARIOS = {
     "logs": manners.logs,
     "http-upstreams": ill.http_upstreams,
     "bolt-upstreams": ill.bolt_upstreams,
+    "slow-clients": slow.slow_clients,
 }
 
 
@@ -41,10 +45,26 @@ def main():
     resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
     tally = Tally("sidecar")
-    for name in args.scenario or SCENARIOS:
-        with Scenario(tally, name) as s:
-            SCENARIOS[name](s)
+    with contextlib.ExitStack() as behind:
+        for name in args.scenario or SCENARIOS:
+            run(name, tally, behind)
     return tally.finish()
+
+
+def run(name, tally, behind):
+    """One scenario. A generator is one of two parts: the second comes when all others are over."""
+    s = Scenario(tally, name)
+    if not inspect.isgeneratorfunction(SCENARIOS[name]):
+        with s:
+            SCENARIOS[name](s)
+        return
+    behind.enter_context(s)
+    parts = SCENARIOS[name](s)
+    behind.callback(lambda: next(parts, None))
+    try:
+        next(parts)
+    except Exception as err:
+        tally.not_ok(f"{name}/start", f"{type(err).__name__}: {err}")
 
 
 if __name__ == "__main__":

@@ -1,0 +1,119 @@
+"""S11: clients that take for ever. They hold little, hurt nobody, and are cut at their deadline."""
+
+import json
+import re
+import resource
+import sys
+
+from attacks.house import Proxy, Watch, bolt, cluster, http, limits
+from attacks.peers import BoltUpstream, Recorder, innocent, script
+from harness import CLIENT_SECONDS, Failed, expect, free_port
+
+MIB = 1 << 20
+HEAD_SECONDS, BODY_SECONDS, BOLT_SECONDS = 12, 14, 60   # the last is the sidecar's own: no setting changes it
+WANTED = 10000
+SAMPLES = 400
+
+
+class Crowd:
+    """A child that plays many slow clients."""
+
+    def __init__(self, s, name, port, count, kind, every=1, seconds=CLIENT_SECONDS):
+        self.child = s.spawn(name, [sys.executable, script("slowly.py"), str(port), str(count), kind, str(every),
+                                    str(seconds)])
+        self.count = count
+
+    def await_open(self):
+        self.child.wait_for_line(r"^open \d+$", 60)
+        opened = int(re.search(r"^open (\d+)$", self.child.text(), re.M)[1])
+        if opened < self.count:
+            raise Failed(f"only {opened} of {self.count} connections were opened")
+
+    def result(self, seconds=CLIENT_SECONDS):
+        self.child.wait_for_line(r"^done ", seconds)
+        return json.loads(re.search(r"^done (.*)$", self.child.text(), re.M)[1])
+
+
+def fits():
+    """How many slow clients the descriptors allow: the sidecar has two for those whose body it forwards."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return min(WANTED, (hard - 500) * 4 // 5)
+
+
+def slow_clients(s):
+    """Half are slow in their head, a quarter in a body that is forwarded, a quarter in a Bolt frame."""
+    count = fits()
+    upstream, services = Recorder(s), BoltUpstream(s)
+    port, rpc = free_port(), free_port()
+    caps = limits(max_connections=count, max_pending_requests=count, max_requests=count)
+    proxy = Proxy(s, "sidecar", [http(port, "out", request_headers_timeout=f"{HEAD_SECONDS}s",
+                                      request_timeout=f"{BODY_SECONDS}s"),
+                                 bolt(rpc, {"echo": "calls"}, name="rpc")],
+                  [cluster("out", upstream.port, **caps), cluster("calls", services.port, True)],
+                  settings={"caps": {"max_connections": count + 1000}})
+    before = innocent(port, SAMPLES)
+    watch = Watch(proxy)
+    crowds = {kind: Crowd(s, f"slow-{kind}", at, share, kind) for kind, at, share in (
+        ("head", port, count // 2), ("body", port, count // 8), ("chunk", port, count // 8), ("bolt", rpc, count // 4))}
+    s.check("all-are-let-in", lambda: [crowd.await_open() for crowd in crowds.values()])
+    print(f"# {count} slow clients", flush=True)
+    s.check("innocent-callers-feel-little", beside, port, before, watch)
+    s.check("heads-are-cut-at-the-deadline", is_cut, crowds["head"], HEAD_SECONDS, "HTTP/1.1 408")
+    s.check("bodies-are-cut-at-the-deadline", is_cut, crowds["body"], BODY_SECONDS, "HTTP/1.1 408")
+    s.check("chunks-are-cut-at-the-deadline", is_cut, crowds["chunk"], BODY_SECONDS, "HTTP/1.1 408")
+    watch.look()
+    s.check("memory", watch.expect, 40 * MIB, f"{count} slow clients:")
+    crowds["bolt"].child.end()
+    s.check("heads-are-counted", counted, proxy, "http.in.downstream_rq_header_timeout", count // 2)
+    s.check("bodies-are-counted", counted, proxy, "sampan.reason.REQUEST_TIMEOUT", count // 8 * 2)
+    s.check("upstream-read-no-fault", upstream.expect_no_fault)
+    s.check("descriptors-come-back", proxy.expect_rest, 8)
+
+
+def beside(port, before, watch):
+    """What an innocent caller of the same worker waits, before and meanwhile, in the same run."""
+    took = innocent(port, SAMPLES)
+    watch.look()
+    print(f"# innocent p99: {before:.2f} ms before, {took:.2f} ms beside the slow: {took / before:.1f} times", flush=True)
+    if took > max(50 * before, 500):
+        raise Failed(f"{took:.1f} ms beside the slow, {before:.1f} ms before")
+
+
+def is_cut(crowd, deadline, words):
+    got = crowd.result()
+    print(f"# {crowd.child.name}: {got['cut']} of {got['open']} were cut {got['first']:.1f} to {got['last']:.1f} s after "
+          f"their first byte: {got['words']}", flush=True)
+    expect((crowd.count, crowd.count), (got["open"], got["cut"]), "opened, cut")
+    if got["first"] < deadline - 1:
+        raise Failed(f"the first was cut after {got['first']:.1f} s, not {deadline}")
+    if got["last"] > deadline + 6:
+        raise Failed(f"the last was cut after {got['last']:.1f} s, not {deadline}")
+    told = sum(number for said, number in got["words"].items() if said.startswith(words))
+    if told < crowd.count * 0.95:  # who writes while it is cut may read a reset instead
+        raise Failed(f"{told} of {crowd.count} were told why: {got['words']}")
+
+
+def counted(proxy, name, least):
+    got = proxy.counter(name)
+    if got < least:
+        raise Failed(f"{name} is {got}, not at least {least}")
+
+
+def bolt_deadline(s):
+    """Ten frames that do not end. It takes a minute, so it begins before the others and is judged behind them."""
+    services = BoltUpstream(s)
+    port = free_port()
+    proxy = Proxy(s, "sidecar", [bolt(port, {"echo": "calls"})], [cluster("calls", services.port, True)])
+    crowd = Crowd(s, "slow-bolt", port, 10, "bolt", seconds=BOLT_SECONDS + 20)
+    s.check("all-are-let-in", crowd.await_open)
+    yield
+    s.check("frames-are-cut-at-the-deadline", frames_are_cut, crowd)
+    s.check("frames-are-counted", counted, proxy, "sampan.reason.HEADERS_TIMEOUT", 10)
+    s.check("nothing-arrived", lambda: expect(0, services.count()))
+
+
+def frames_are_cut(crowd):
+    got = crowd.result(BOLT_SECONDS + 30)
+    expect((10, 10), (got["open"], got["cut"]), "opened, cut")
+    if not BOLT_SECONDS - 1 < got["first"] <= got["last"] < BOLT_SECONDS + 6:
+        raise Failed(f"cut between {got['first']:.1f} and {got['last']:.1f} s, not at {BOLT_SECONDS}")
