@@ -360,6 +360,8 @@ void sp_intake_start(struct sp_listener *listener, int fd, const sp_addr *peer)
         SP_IGNORE(sp_sock_original_dst(&in->conn.sock, &in->origin.dst)); /* none: it was called directly */
     if (spec->addr.family != SP_ADDR_UNIX)
         SP_IGNORE(sp_sock_local(&in->conn.sock, &in->origin.local)); /* the bound address stands in */
+    if (spec->transparent && !in->origin.dst.family && in->origin.local.port != listener->bound.port)
+        in->origin.dst = in->origin.local; /* TPROXY: the socket has the address that was called */
     find_listener(in);
     sp_ns wait = spec->proxy_protocol ? PROXY_HEADER_NS
                  : spec->detect_ns    ? spec->detect_ns

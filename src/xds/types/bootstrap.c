@@ -92,6 +92,18 @@ static void check_protocol(struct whole *w, const struct sp_xds_use *use,
               SP_STR_ARG(use->cluster), sp_protocol_name((enum sp_protocol)cluster->protocol));
 }
 
+/* One connection serves the calls of many callers, but a PROXY header names one. */
+static void check_proxyproto(struct whole *w, const struct sp_xds_use *use,
+                             const struct sp_cluster_spec *cluster)
+{
+    if (cluster->proxyproto == SP_PROXYPROTO_OFF || use->chain == SP_CHAIN_TCP)
+        return;
+    SP_XDS_SAY(&w->in, SP_E_UNSUPPORTED, use->msg, use->field, SP_XDS_NO_ITEM,
+               "the cluster %.*s sends a PROXY header, which is for TcpProxy only: calls of many callers "
+               "share a connection; send x-forwarded-for instead (use_remote_address)",
+               SP_STR_ARG(use->cluster));
+}
+
 static void check_uses(struct whole *w)
 {
     bool sure = w->msg && !sp_xds_is_broken_below(&w->in, w->msg,
@@ -99,10 +111,12 @@ static void check_uses(struct whole *w)
     for (size_t i = 0; i < w->uses.len; i++) {
         const struct sp_xds_use *use = sp_vec_at(&w->uses, i);
         const struct sp_cluster_spec *cluster = sp_snapshot_cluster(w->snapshot, use->cluster);
-        if (cluster)
+        if (cluster) {
             check_protocol(w, use, cluster);
-        else if (sure && !use->may_miss && !sp_map_get(&w->clusters, use->cluster))
+            check_proxyproto(w, use, cluster);
+        } else if (sure && !use->may_miss && !sp_map_get(&w->clusters, use->cluster)) {
             say_missing(w, use);
+        }
     }
 }
 

@@ -161,6 +161,56 @@ static void clusters_may_stand_after_the_routes_that_name_them(void **state)
                                   "  clusters: [{name: out, load_assignment: {cluster_name: out}}]\n");
 }
 
+static void a_proxy_header_is_for_raw_connections(void **state)
+{
+    (void)state;
+    struct loaded l;
+    struct sp_buf said;
+    sp_buf_init(&said, 0);
+    load(
+        &l, "f.yaml",
+        SP_STR(
+            "static_resources:\n"
+            "  listeners:\n"
+            "  - name: a\n"
+            "    " AT(
+                "1") "\n"
+                     "    filter_chains:\n"
+                     "    - filters:\n"
+                     "      - name: hcm\n"
+                     "        typed_config:\n"
+                     "          \"@type\": type.googleapis.com/"
+                     "envoy.extensions.filters.network.http_connection_manager.v3.HttpConnectionManager\n"
+                     "          stat_prefix: a\n"
+                     "          route_config:\n"
+                     "            virtual_hosts:\n"
+                     "            - {name: v, domains: ['*'], routes: [{match: {prefix: /}, route: {cluster: out}}]}\n"
+                     "          http_filters:\n"
+                     "          - name: router\n"
+                     "            typed_config:\n"
+                     "              \"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router\n"
+                     "  clusters:\n"
+                     "  - name: out\n"
+                     "    load_assignment:\n"
+                     "      cluster_name: out\n"
+                     "      endpoints: [{lb_endpoints: [{endpoint: {" AT(
+                         "2") "}}]}]\n"
+                              "    transport_socket:\n"
+                              "      name: p\n"
+                              "      typed_config:\n"
+                              "        \"@type\": type.googleapis.com/"
+                              "envoy.extensions.transport_sockets.proxy_protocol.v3.ProxyProtocolUpstreamTransport\n"
+                              "        transport_socket: {name: envoy.transport_sockets.raw_buffer}\n"));
+    assert_int_not_equal(l.err, 0);
+    sp_form_print_errors(&l.doc, &said);
+    sp_buf_add_char(&said, '\0');
+    if (!strstr(said.ptr, "f.yaml:13:") ||
+        !strstr(said.ptr, "cluster out sends a PROXY header, which is for TcpProxy only"))
+        fail_msg("said: %s", said.ptr);
+    sp_buf_deinit(&said);
+    unload(&l);
+}
+
 static void xds_in_a_bootstrap_is_refused(void **state)
 {
     (void)state;
@@ -261,6 +311,7 @@ int main(void)
         cmocka_unit_test(names_stand_once),
         cmocka_unit_test(addresses_are_taken_once),
         cmocka_unit_test(clusters_may_stand_after_the_routes_that_name_them),
+        cmocka_unit_test(a_proxy_header_is_for_raw_connections),
         cmocka_unit_test(xds_in_a_bootstrap_is_refused),
         cmocka_unit_test(json_says_the_same),
         cmocka_unit_test(a_failure_at_every_allocation_leaves_nothing_behind),
