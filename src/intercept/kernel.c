@@ -63,7 +63,7 @@ static sp_err run(const char *const *argv, sp_str input, struct sp_buf *out, int
 static sp_err cannot_run(const char *program, const char *package, sp_err err, struct sp_buf *say)
 {
     if (err == SP_E_MISSING)
-        sp_buf_printf(say, "the program `%s` is not there; install it: apt install %s\n", program, package);
+        sp_buf_printf(say, "the program %s is not there; install it: apt install %s\n", program, package);
     else
         sp_buf_printf(say, "the program `%s` cannot be run: %s\n", program, sp_err_str(err));
     return err;
