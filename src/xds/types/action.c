@@ -202,20 +202,6 @@ static void take_hashes(struct sp_xds_build *b, const struct sp_pb_route_route_a
     route->hash_count = hash ? m->hash_policy_len : 0;
 }
 
-static void take_upgrades(struct sp_xds_build *b, const struct sp_pb_route_route_action *m,
-                          struct sp_route *route)
-{
-    for (uint32_t i = 0; i < m->upgrade_configs_len; i++) {
-        const struct sp_pb_route_route_action_upgrade_config *config = m->upgrade_configs[i];
-        bool enabled = sp_xds_bool(config->enabled, true);
-        if (sp_str_eq_nocase(config->upgrade_type, SP_STR("websocket")))
-            route->upgrade_websocket = enabled;
-        else if (!sp_str_eq_nocase(config->upgrade_type, SP_STR("connect")) || !enabled)
-            SP_XDS_REFUSE(b, config, SP_FIELD_ROUTE_ROUTE_ACTION_UPGRADE_CONFIG_UPGRADE_TYPE,
-                          "is not supported; websocket and CONNECT are");
-    }
-}
-
 static void take_rewrites(struct sp_xds_build *b, const struct sp_pb_route_route_action *m,
                           struct sp_route *route)
 {
@@ -242,7 +228,6 @@ void sp_xds_route_action(struct sp_xds_build *b, const struct sp_pb_route_route_
     take_target(b, m, route);
     take_rewrites(b, m, route);
     take_hashes(b, m, route);
-    take_upgrades(b, m, route);
     route->timeout_ns = sp_xds_ns(b, m, SP_FIELD_ROUTE_ROUTE_ACTION_TIMEOUT, m->timeout,
                                   TIMEOUT_S * SP_XDS_NS_PER_S);
     route->idle_timeout_ns = sp_xds_ns(b, m, SP_FIELD_ROUTE_ROUTE_ACTION_IDLE_TIMEOUT, m->idle_timeout, 0);

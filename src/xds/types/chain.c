@@ -89,9 +89,6 @@ static void check_router(struct sp_xds_build *b, const struct sp_pb_hcm_http_fil
         return;
     }
     router = config;
-    if (m->disabled)
-        SP_XDS_WRONG(b, m, SP_FIELD_HCM_HTTP_FILTER_DISABLED,
-                     "the router cannot be disabled: nothing else sends calls on");
     if (router->dynamic_stats && !router->dynamic_stats->value)
         SP_XDS_REFUSE(b, router, SP_FIELD_ROUTER_ROUTER_DYNAMIC_STATS,
                       "is always true: figures of clusters cost nothing");
@@ -139,8 +136,7 @@ static void take_upgrades(struct sp_xds_build *b, const struct sp_pb_hcm_http_co
         const struct sp_pb_hcm_http_connection_manager_upgrade_config *config = m->upgrade_configs[i];
         bool enabled = sp_xds_bool(config->enabled, true);
         if (sp_str_eq_nocase(config->upgrade_type, SP_STR("websocket"))) {
-            chain->upgrade_websocket = true; /* a route may still say yes */
-            b->websocket = enabled;
+            chain->upgrade_websocket = enabled;
         } else if (sp_str_eq_nocase(config->upgrade_type, SP_STR("connect"))) {
             chain->upgrade_connect = enabled;
         } else {
@@ -306,7 +302,6 @@ static void take_filter(struct sp_xds_build *b, const struct sp_pb_listener_filt
     void *config = sp_xds_any(b, m, SP_FIELD_LISTENER_FILTER_TYPED_CONFIG, m->typed_config);
     if (!config)
         return;
-    b->websocket = false;
     if (sp_xds_is(config, &sp_pb_hcm_http_connection_manager_msg))
         take_hcm(b, config, chain);
     else if (sp_xds_is(config, &sp_pb_rpc_rpc_connection_manager_msg))

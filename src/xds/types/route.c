@@ -92,7 +92,7 @@ static void take_route(struct sp_xds_build *b, const struct sp_pb_route_route *m
                        struct sp_route *route)
 {
     route->name = sp_xds_str(b, m->name);
-    route->upgrade_websocket = b->websocket;
+    route->upgrade_websocket = true; /* the chain decides */
     if (m->match)
         take_match(b, m->match, &route->match);
     switch (m->action_case) {
@@ -301,7 +301,6 @@ sp_err sp_xds_routes(const struct sp_xds_reading *in, const struct sp_pb_route_r
     b.rpc = rpc;
     b.chain = rpc ? SP_CHAIN_RPC : SP_CHAIN_HTTP;
     b.protocol = rpc ? SP_PROTO_NONE : SP_PROTO_HTTP1;
-    b.websocket = true;                                    /* the chain says no for all of them, or not */
     (void)sp_xds_route_table(&b, msg, b.resource->routes); /* the same that was given */
     return sp_xds_close(&b, ret_resource);
 }

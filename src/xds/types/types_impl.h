@@ -37,7 +37,6 @@ struct sp_xds_build {
     bool rpc;
     uint8_t chain;    /* enum sp_chain_kind */
     uint8_t protocol; /* enum sp_protocol */
-    bool websocket;   /* what a route does that says nothing of upgrades */
     bool may_miss;    /* clusters need not exist */
 };
 

@@ -42,14 +42,14 @@ static void what_http_says_is_taken(void **state)
 {
     (void)state;
     struct loaded l;
-    check_takes(
+    check_takes_by_wire(
         &hcm_frame,
         "codec_type: HTTP1\n"
         "stream_idle_timeout: 10s\nrequest_timeout: 20s\nrequest_headers_timeout: 5s\n"
         "common_http_protocol_options: {idle_timeout: 30s, max_connection_duration: 40s, max_headers_count: 50}\n"
         "max_request_headers_kb: 16\nuse_remote_address: true\nxff_num_trusted_hops: 2\n"
         "generate_request_id: false\npreserve_external_request_id: true\nnormalize_path: true\nmerge_slashes: true\n"
-        "server_name: s\nhttp_protocol_options: {allow_absolute_url: true, accept_http_10: true}\n"
+        "server_name: s\nhttp_protocol_options: {allow_absolute_url: true, accept_http_10: true, enable_trailers: true}\n"
         "path_with_escaped_slashes_action: KEEP_UNCHANGED\n",
         &l);
     const struct sp_chain_spec *c = chain_of(&l);
@@ -71,8 +71,24 @@ static void a_server_header_passes_through_where_told(void **state)
 {
     (void)state;
     struct loaded l;
-    check_takes(&hcm_frame, "server_name: s\nserver_header_transformation: PASS_THROUGH", &l);
+    check_takes_by_wire(&hcm_frame, "server_name: s\nserver_header_transformation: PASS_THROUGH", &l);
     assert_int_equal(chain_of(&l)->server_name.len, 0);
+    unload(&l);
+}
+
+static void upgrades_are_let_through_where_told(void **state)
+{
+    (void)state;
+    struct loaded l;
+    check_takes(&hcm_frame, "upgrade_configs: [{upgrade_type: WebSocket}, {upgrade_type: CONNECT}]", &l);
+    assert_true(chain_of(&l)->upgrade_websocket && chain_of(&l)->upgrade_connect);
+    unload(&l);
+    check_takes(
+        &hcm_frame,
+        "upgrade_configs: [{upgrade_type: websocket, enabled: false}, {upgrade_type: connect, enabled: "
+        "false}]",
+        &l);
+    assert_false(chain_of(&l)->upgrade_websocket || chain_of(&l)->upgrade_connect);
     unload(&l);
 }
 
@@ -144,12 +160,16 @@ static void the_router_is_the_only_filter_and_has_to_be_there(void **state)
 static void the_router_s_options_are_looked_at(void **state)
 {
     (void)state;
-    check_says(
-        &bare_hcm,
-        "route_config: {}\nhttp_filters:\n- name: a\n  disabled: true\n  typed_config:\n"
+    static const char form[] =
+        "route_config: {}\nhttp_filters:\n- name: a\n  is_optional: true\n  typed_config:\n"
         "    \"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router\n"
-        "    dynamic_stats: false\n",
-        "4:13: http_filters[0].disabled: the router cannot be disabled: nothing else sends calls on\n"
+        "    dynamic_stats: %s\n";
+    char text[512];
+    snprintf(text, sizeof(text), form, "true");
+    check_fine(&bare_hcm, text);
+    snprintf(text, sizeof(text), form, "false");
+    check_says(
+        &bare_hcm, text,
         "7:20: http_filters[0].typed_config.dynamic_stats: is always true: figures of clusters cost nothing\n");
 }
 
@@ -203,10 +223,10 @@ static void tcp_relays_to_one_cluster_or_several(void **state)
     assert_int_equal(c->connect_attempts, 1);
     assert_false(listener_of(&l)->detect);
     unload(&l);
-    check_takes(&tcp_frame,
-                "weighted_clusters: {clusters: [{name: out, weight: 1}, {name: other, weight: 2}]}\n"
-                "idle_timeout: 0s\nmax_connect_attempts: 3\nmax_downstream_connection_duration: 5s",
-                &l);
+    check_takes_by_wire(&tcp_frame,
+                        "weighted_clusters: {clusters: [{name: out, weight: 1}, {name: other, weight: 2}]}\n"
+                        "idle_timeout: 0s\nmax_connect_attempts: 3\nmax_downstream_connection_duration: 5s",
+                        &l);
     c = chain_of(&l);
     assert_int_equal(c->weighted_count, 2);
     assert_int_equal(c->weight_total, 3);
@@ -365,6 +385,7 @@ int main(void)
         cmocka_unit_test(http_has_envoy_s_defaults_and_two_of_ours),
         cmocka_unit_test(what_http_says_is_taken),
         cmocka_unit_test(a_server_header_passes_through_where_told),
+        cmocka_unit_test(upgrades_are_let_through_where_told),
         cmocka_unit_test(what_http_cannot_do_is_refused_by_name),
         cmocka_unit_test(routes_by_xds_are_refused),
         cmocka_unit_test(the_router_is_the_only_filter_and_has_to_be_there),

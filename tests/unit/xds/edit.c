@@ -43,6 +43,51 @@ static void edits_are_taken_on_every_level(void **state)
     unload(&l);
 }
 
+/* Each of the four levels has four lists. */
+static void every_level_has_its_four_lists(void **state)
+{
+    (void)state;
+#define FOUR(level, indent)                                                                                  \
+    indent "request_headers_to_add: [{header: {key: qa, value: " level "}}]\n" indent                        \
+           "request_headers_to_remove: [qr-" level "]\n" indent                                              \
+           "response_headers_to_add: [{header: {key: sa, value: " level "}}]\n" indent                       \
+           "response_headers_to_remove: [sr-" level "]\n"
+    struct loaded l;
+    check_takes(
+        &table_frame,
+        FOUR("table", "") "virtual_hosts:\n- name: a\n  domains: [\"*\"]\n" FOUR("vhost", "  ") "  routes:\n  - name: r\n    match: {prefix: /}\n" FOUR(
+            "route",
+            "    ") "    route:\n      weighted_clusters:\n        clusters:\n        - name: out\n          weight: 1\n" FOUR("weight",
+                                                                                                                               "          "),
+        &l);
+    const struct sp_route_table *t = chain_of(&l)->routes;
+    const struct sp_vhost *v = &t->vhosts[0];
+    const struct sp_route *r = route_of(&l);
+    check_str(r->name, "r");
+    const struct {
+        const char *level;
+        const struct sp_header_edits *request, *response;
+    } levels[] = {
+        { "table", &t->request, &t->response },
+        { "vhost", &v->request, &v->response },
+        { "route", &r->request, &r->response },
+        { "weight", &r->weighted[0].request, &r->weighted[0].response },
+    };
+    for (size_t i = 0; i < SP_COUNTOF(levels); i++) {
+        char name[32];
+        check_str(levels[i].request->add[0].name, "qa");
+        check_str(levels[i].request->add[0].value, levels[i].level);
+        snprintf(name, sizeof(name), "qr-%s", levels[i].level);
+        check_str(levels[i].request->remove[0], name);
+        check_str(levels[i].response->add[0].name, "sa");
+        check_str(levels[i].response->add[0].value, levels[i].level);
+        snprintf(name, sizeof(name), "sr-%s", levels[i].level);
+        check_str(levels[i].response->remove[0], name);
+    }
+    unload(&l);
+#undef FOUR
+}
+
 static void operators_in_values_are_refused_by_name(void **state)
 {
     (void)state;
@@ -113,6 +158,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(edits_are_taken_on_every_level),
+        cmocka_unit_test(every_level_has_its_four_lists),
         cmocka_unit_test(operators_in_values_are_refused_by_name),
         cmocka_unit_test(what_frames_a_message_cannot_be_edited),
         cmocka_unit_test(rpc_headers_keep_their_case),

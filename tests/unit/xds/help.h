@@ -24,14 +24,14 @@ struct loaded {
     sp_err err;
 };
 
-static inline void load(struct loaded *l, const char *file, sp_str text)
+static inline void load_as(struct loaded *l, const char *file, sp_str text, uint32_t flags)
 {
     void *msg = NULL;
     *l = (struct loaded){ 0 };
     sp_arena_init(&l->arena, NULL, 0, 4096, 0);
     sp_arena_init(&l->keep, NULL, 0, 4096, 0);
     assert_int_equal(sp_form_doc_init(&l->doc, &l->arena, file), 0);
-    l->err = sp_form_read_text(&l->doc, &sp_pb_bootstrap_bootstrap_msg, text, SP_FORM_GO_ON, &msg);
+    l->err = sp_form_read_text(&l->doc, &sp_pb_bootstrap_bootstrap_msg, text, flags, &msg);
     if (msg) {
         sp_err err = sp_xds_bootstrap(&l->doc, msg, &l->keep, &l->settings, &l->snapshot);
         l->err = l->err ? l->err : err;
@@ -40,6 +40,11 @@ static inline void load(struct loaded *l, const char *file, sp_str text)
     assert_true((l->err == 0) == (l->doc.errors_len == 0));
     if (!l->err)
         sp_arena_deinit(&l->arena); /* nothing may need the message any more */
+}
+
+static inline void load(struct loaded *l, const char *file, sp_str text)
+{
+    load_as(l, file, text, SP_FORM_GO_ON);
 }
 
 static inline void unload(struct loaded *l)
@@ -178,19 +183,32 @@ static inline void check_says(const struct frame *frame, const char *fragment, c
     assert_int_equal(sp_mem_live_blocks(), blocks);
 }
 
-/* The fragment is taken; the caller unloads. */
-static inline void check_takes(const struct frame *frame, const char *fragment, struct loaded *ret_loaded)
+static inline void check_takes_as(const struct frame *frame, const char *fragment, uint32_t flags,
+                                  struct loaded *ret_loaded)
 {
     struct sp_buf text, said;
     sp_buf_init(&text, 0);
     put_fragment(frame, fragment, &text);
-    load(ret_loaded, "f.yaml", sp_buf_str(&text));
+    load_as(ret_loaded, "f.yaml", sp_buf_str(&text), flags);
     if (ret_loaded->err) {
         sp_buf_init(&said, 0);
         sp_form_print_errors(&ret_loaded->doc, &said);
         fail_msg("of\n%s\nit says\n%.*s", fragment, SP_STR_ARG(sp_buf_str(&said)));
     }
     sp_buf_deinit(&text);
+}
+
+/* The fragment is taken; the caller unloads. */
+static inline void check_takes(const struct frame *frame, const char *fragment, struct loaded *ret_loaded)
+{
+    check_takes_as(frame, fragment, SP_FORM_GO_ON, ret_loaded);
+}
+
+/* The same for what files may not say and the wire may bring: the model has a place for it. */
+static inline void check_takes_by_wire(const struct frame *frame, const char *fragment,
+                                       struct loaded *ret_loaded)
+{
+    check_takes_as(frame, fragment, SP_FORM_TAKE_REFUSED, ret_loaded);
 }
 
 /* It is taken, and that is all that matters. */

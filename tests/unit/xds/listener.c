@@ -37,7 +37,8 @@ static void what_a_listener_says_is_taken(void **state)
         &listener_frame,
         "bind_to_port: false\nuse_original_dst: true\ntransparent: true\ntraffic_direction: OUTBOUND\n"
         "tcp_backlog_size: 128\nper_connection_buffer_limit_bytes: 65536\nlistener_filters_timeout: 1s\n"
-        "continue_on_listener_filters_timeout: true\nenable_reuse_port: true\n"
+        "continue_on_listener_filters_timeout: true\nenable_reuse_port: true\nreuse_port: true\n"
+        "metadata: {filter_metadata: {istio: {}}}\n"
         "listener_filters:\n"
         "- {name: a, typed_config: {\"@type\": "
         "type.googleapis.com/envoy.extensions.filters.listener.original_dst.v3.OriginalDst}}\n"
@@ -145,7 +146,7 @@ static void the_default_chain_is_the_last(void **state)
     (void)state;
     struct loaded l;
     check_takes(&listener_frame,
-                "default_filter_chain: {name: rest, " TCP_TO_OUT "}\n"
+                "default_filter_chain: {name: rest, metadata: {filter_metadata: {}}, " TCP_TO_OUT "}\n"
                 "filter_chains: [{name: a, filter_chain_match: {destination_port: 1}, " TCP_TO_OUT "}]\n",
                 &l);
     const struct sp_listener_spec *s = listener_of(&l);

@@ -142,11 +142,12 @@ static void header_conditions_have_one_form_whatever_their_spelling(void **state
                 "  - {name: h, present_match: false}\n"
                 "  - {name: user-agent, prefix_match: x}\n"
                 "  - {name: x-envoy-a, contains_match: x}\n"
-                "  - {name: i, safe_regex_match: {regex: x}}\n"
+                "  - {name: i, safe_regex_match: {google_re2: {}, regex: x}}\n"
+                "  - {name: j, string_match: {suffix: x}}\n"
                 "route: {cluster: out}",
                 &l);
     const struct sp_match *m = route_of(&l)->match.headers;
-    assert_int_equal(route_of(&l)->match.header_count, 11);
+    assert_int_equal(route_of(&l)->match.header_count, 12);
     assert_int_equal(m[0].kind, SP_MATCH_PRESENT);
     assert_true(m[0].want_present);
     assert_int_equal(m[1].kind, SP_MATCH_EXACT);
@@ -166,6 +167,7 @@ static void header_conditions_have_one_form_whatever_their_spelling(void **state
     assert_int_equal(m[9].id, SP_HDR_OTHER); /* one number for all of x-envoy-*: it goes by name */
     check_str(m[9].name, "x-envoy-a");
     assert_int_equal(m[10].kind, SP_MATCH_REGEX);
+    assert_int_equal(m[11].kind, SP_MATCH_SUFFIX);
     unload(&l);
 }
 
