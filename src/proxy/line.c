@@ -326,9 +326,9 @@ static void on_conn_closed(struct sp_conn *conn)
         struct sp_listener *listener = line->chain->listener;
         sp_cell_sub(&line->chain->cells.cx_active, 1);
         sp_chain_unuse(line->chain);
-        sp_listener_unuse(listener);
         sp_cell_sub(&worker->cells.connections_active, 1);
         sp_lease_give(&worker->connection_lease);
+        sp_listener_unuse(listener);
     } else {
         struct sp_endpoint *endpoint = line->endpoint;
         sp_pool_line_closed(endpoint);

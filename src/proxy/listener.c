@@ -5,8 +5,9 @@
  *
  * Caps, in this order: the listener's own, then the process's budget. At the process's cap accepting rests
  * instead of accepting and cutting: the kernel's queue holds callers a moment, and admin, which has its own
- * socket, stays reachable. When descriptors run out the acceptor pauses itself; both go on with the next
- * connection that ends, or the next tick.
+ * socket, stays reachable. That the cap is reached is seen with one connection too many in the hand: it waits
+ * there (waiting_fd) and is the first to get in. When descriptors run out the acceptor pauses itself; both go
+ * on with the next connection that ends, or the next tick.
  *
  * Each chain has its figures and its decoder's limits. A changed listener gets new chains; old ones are
  * `gone` and live until their last connection has left, so that a configuration can change under live
@@ -88,6 +89,16 @@ static void rest(struct sp_listener *listener)
     sp_acceptor_pause(&listener->acceptor, true);
 }
 
+/* The lease is taken: the connection is the listener's. */
+static void let_in(struct sp_listener *listener, int fd, const sp_addr *peer)
+{
+    listener->active++;
+    sp_cell_add(&listener->cells.cx_active, 1);
+    sp_cell_add(&listener->worker->cells.connections_total, 1);
+    sp_cell_add(&listener->worker->cells.connections_active, 1);
+    sp_intake_start(listener, fd, peer);
+}
+
 static void on_accept(struct sp_acceptor *acceptor, int fd, const sp_addr *peer)
 {
     struct sp_listener *listener = SP_CONTAINER(acceptor, struct sp_listener, acceptor);
@@ -99,18 +110,19 @@ static void on_accept(struct sp_acceptor *acceptor, int fd, const sp_addr *peer)
         sp_sock_drop_fd(worker->loop, fd);
         return;
     }
-    if (!sp_lease_take(&worker->connection_lease)) {
-        sp_cell_add(&listener->cells.cx_overload_reject, 1);
-        sp_cell_add(&worker->cells.why[SP_WHY_LISTENER_FULL], 1);
-        sp_sock_drop_fd(worker->loop, fd);
-        rest(listener);
+    if (sp_lease_take(&worker->connection_lease)) {
+        let_in(listener, fd, peer);
         return;
     }
-    listener->active++;
-    sp_cell_add(&listener->cells.cx_active, 1);
-    sp_cell_add(&worker->cells.connections_total, 1);
-    sp_cell_add(&worker->cells.connections_active, 1);
-    sp_intake_start(listener, fd, peer);
+    rest(listener);
+    if (listener->waiting_fd < 0) {
+        listener->waiting_fd = fd;
+        listener->waiting_peer = *peer;
+        return;
+    }
+    sp_cell_add(&listener->cells.cx_overload_reject, 1); /* somebody let accepting go on all the same */
+    sp_cell_add(&worker->cells.why[SP_WHY_LISTENER_FULL], 1);
+    sp_sock_drop_fd(worker->loop, fd);
 }
 
 static void on_full(struct sp_acceptor *acceptor, sp_err err)
@@ -126,6 +138,13 @@ static void go_on(struct sp_listener *listener)
 {
     if (!listener->resting || !listener->accepting)
         return;
+    int fd = listener->waiting_fd;
+    if (fd >= 0) {
+        if (!sp_lease_take(&listener->worker->connection_lease))
+            return;
+        listener->waiting_fd = -1;
+        let_in(listener, fd, &listener->waiting_peer);
+    }
     listener->resting = false;
     sp_acceptor_pause(&listener->acceptor, false);
 }
@@ -197,6 +216,7 @@ sp_err sp_listener_new(struct sp_worker *worker, struct sp_resource *resource, i
     if (!listener)
         return SP_E_NOMEM;
     listener->worker = worker;
+    listener->waiting_fd = -1;
     sp_resource_ref(resource);
     listener->resource = resource;
     listener->spec = resource->listener;
@@ -249,6 +269,9 @@ void sp_listener_free(struct sp_listener *listener)
     if (listener->accepting)
         sp_acceptor_close(&listener->acceptor);
     listener->accepting = false;
+    if (listener->waiting_fd >= 0)
+        sp_sock_drop_fd(listener->worker->loop, listener->waiting_fd);
+    listener->waiting_fd = -1;
     sp_list_remove(&listener->link);
     sp_list_push(&listener->worker->gone_listeners, &listener->link);
     if (listener->active == 0)

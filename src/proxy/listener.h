@@ -31,7 +31,9 @@ struct sp_listener {
     const struct sp_listener_spec *spec;
     struct sp_acceptor acceptor;
     bool accepting;
-    bool resting; /* at a cap: see listener.c */
+    bool resting;         /* at a cap: see listener.c */
+    int waiting_fd;       /* accepted when there was no room any more; -1 = none */
+    sp_addr waiting_peer; /* its address */
     sp_addr bound;
     struct sp_chain **chains;
     uint32_t chain_count;
