@@ -14,7 +14,7 @@ import inspect
 import os
 import resource
 
-from attacks import ill, manners, slow, smuggle
+from attacks import caps, ill, manners, slow, smuggle
 from harness import PROXY, Scenario, Tally, main_guard
 
 SCENARIOS = {
@@ -28,6 +28,10 @@ SCENARIOS = {
     "http-upstreams": ill.http_upstreams,
     "bolt-upstreams": ill.bolt_upstreams,
     "slow-clients": slow.slow_clients,
+    "connections": caps.connections,
+    "descriptors": caps.descriptors,
+    "memory": caps.memory,
+    "cluster-limits": caps.cluster_limits,
 }
 
 
