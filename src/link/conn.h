@@ -84,8 +84,8 @@ struct sp_conn {
     uint32_t starved : 1;  /* reading rests, because much is waiting undecoded */
     uint32_t paused : 1;   /* reading rests, asked by the owner */
     uint32_t decoding : 1; /* inside the decode loop */
-    uint32_t broken : 1; /* nothing more is decoded */
-    uint32_t failed : 1; /* nothing more is sent: see sp_conn_fail_later */
+    uint32_t broken : 1;   /* nothing more is decoded */
+    uint32_t failed : 1;   /* nothing more is sent: see sp_conn_fail_later */
     uint32_t above_mark : 1;
     uint32_t end_pending : 1; /* end_err waits until what came before is decoded */
     uint32_t end_told : 1;

@@ -52,6 +52,7 @@ static struct sp_endpoint *endpoint_new(struct sp_cluster *cluster, const sp_add
     sp_list_init(&ep->idle);
     sp_list_init(&ep->busy);
     sp_list_init(&ep->connecting);
+    sp_list_init(&ep->lingering);
     sp_list_init(&ep->pending);
     sp_list_push(&cluster->all, &ep->link);
     return ep;

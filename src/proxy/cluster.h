@@ -36,8 +36,10 @@ struct sp_endpoint {
     struct sp_list idle;       /* of sp_line.pool_link: open, no call; most recently used first */
     struct sp_list busy;       /* of sp_line.pool_link: open, calls under way */
     struct sp_list connecting; /* of sp_line.pool_link */
+    struct sp_list lingering;  /* of sp_line.pool_link: no further call, last bytes are leaving */
     struct sp_list pending;    /* of sp_stream.pool_link: calls that wait for a line */
     uint32_t connecting_count, pending_count;
+    bool serving; /* pending calls are being given lines */
     sp_cell rq_total, rq_error, cx_total, cx_active, cx_connect_fail;
 };
 

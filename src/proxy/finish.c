@@ -16,6 +16,8 @@
 
 enum { ERROR_ROOM = 1024, REDIRECT_ROOM = 512 };
 
+static void finish(struct sp_stream *s, const struct sp_line *reported);
+
 static void set_why(struct sp_stream *s, enum sp_why why)
 {
     if (!s->why)
@@ -24,17 +26,20 @@ static void set_why(struct sp_stream *s, enum sp_why why)
 
 /* ---- answers of our own ---- */
 
+static sp_str said_reason(const struct sp_worker *worker, enum sp_why why)
+{
+    bool said = __atomic_load_n(&worker->process->settings->reason_header, __ATOMIC_RELAXED);
+    return said ? sp_str_c(sp_why_row(why)->code) : SP_STR_NULL;
+}
+
 bool sp_stream_write_error(struct sp_line *line, const struct sp_head *request, enum sp_why why,
                            uint32_t status, bool last)
 {
     if (line->mux->sending)
         return false; /* inside somebody's frame */
-    const struct sp_why_row *row = sp_why_row(why);
-    bool named = __atomic_load_n(&line->worker->process->settings->reason_header, __ATOMIC_RELAXED);
     char *out = sp_conn_reserve(&line->conn, ERROR_ROOM);
-    ssize_t n = out ? line->conn.codec->encode_error(request, status,
-                                                     named ? sp_str_c(row->code) : SP_STR_NULL,
-                                                     sp_str_c(row->text), last, out, ERROR_ROOM)
+    ssize_t n = out ? line->conn.codec->encode_error(request, status, said_reason(line->worker, why),
+                                                     sp_str_c(sp_why_row(why)->text), last, out, ERROR_ROOM)
                     : SP_E_NOMEM;
     if (n < 0)
         return false;
@@ -45,12 +50,11 @@ bool sp_stream_write_error(struct sp_line *line, const struct sp_head *request, 
 }
 
 /* A multiplexed caller in the middle of another frame: our answer waits behind it, as a whole frame. */
-static bool hold_error(struct sp_stream *s, enum sp_why why)
+static bool hold_error(struct sp_stream *s, enum sp_why why, uint32_t status)
 {
-    const struct sp_why_row *row = sp_why_row(why);
     struct sp_slab *slab = sp_slab_take(sp_loop_slabs(s->worker->loop), SP_SLAB_SMALL);
-    ssize_t n = slab ? s->codec->encode_error(&s->request, row->status, sp_str_c(row->code),
-                                              sp_str_c(row->text), false, slab->bytes, slab->cap)
+    ssize_t n = slab ? s->codec->encode_error(&s->request, status, said_reason(s->worker, why),
+                                              sp_str_c(sp_why_row(why)->text), false, slab->bytes, slab->cap)
                      : SP_E_NOMEM;
     bool ok = n > 0 && sp_forward_hold(s, slab, sp_str_of(slab->bytes, (size_t)n));
     if (ok)
@@ -90,7 +94,7 @@ static void release_callee(struct sp_line *line, bool whole)
 }
 
 /* Wait behind the frame that is being sent; the call ends in sp_stream_go_on. */
-static bool answer_later(struct sp_stream *s, enum sp_why why)
+static bool answer_later(struct sp_stream *s, enum sp_why why, uint32_t status)
 {
     bool whole;
     struct sp_line *callee = leave_callee(s, &whole);
@@ -98,7 +102,7 @@ static bool answer_later(struct sp_stream *s, enum sp_why why)
     sp_list_remove(&s->behind_link);
     sp_pool_forget(s);
     sp_timer_stop(s->worker->loop, &s->timer);
-    bool ok = hold_error(s, why);
+    bool ok = hold_error(s, why, status);
     if (ok) {
         s->answer_started = s->answer_done = s->held_end = s->own_answer = true;
         sp_list_push(&s->caller->mux->behind, &s->behind_link);
@@ -107,28 +111,35 @@ static bool answer_later(struct sp_stream *s, enum sp_why why)
     return ok;
 }
 
-void sp_stream_refuse(struct sp_stream *s, enum sp_why why)
+/* A complete answer that says the reason and nothing else. */
+static void answer_error(struct sp_stream *s, enum sp_why why, uint32_t status)
 {
     struct sp_line *caller = s->caller;
-    const struct sp_why_row *row = sp_why_row(why);
-    set_why(s, why);
-    bool begun = s->answer_started && !(s->codec->multiplexed && caller && caller->mux->sending != s);
-    if (!caller || begun || s->oneway || !row->status) {
-        sp_stream_finish(s);
-        return;
-    }
-    s->answer.status = row->status;
+    s->answer.status = status;
     s->answer.raw_status = 0;
     if (caller->mux->sending) {
-        if (!answer_later(s, why))
+        if (!answer_later(s, why, status))
             sp_stream_finish(s);
         return;
     }
     s->caller_last |= !s->codec->multiplexed && (!s->request_done || caller->last || s->worker->draining);
-    s->answer_done = s->own_answer = sp_stream_write_error(caller, &s->request, why, row->status,
-                                                           s->caller_last);
+    s->answer_done = s->own_answer = sp_stream_write_error(caller, &s->request, why, status, s->caller_last);
     s->answer_started = true;
     sp_stream_finish(s);
+}
+
+void sp_stream_refuse(struct sp_stream *s, enum sp_why why)
+{
+    struct sp_line *caller = s->caller;
+    uint32_t status = sp_why_row(why)->status;
+    if (s->answer_done && sp_list_is_on(&s->behind_link))
+        return; /* it is whole, and only waits its turn */
+    set_why(s, why);
+    bool begun = s->answer_started && !(s->codec->multiplexed && caller && caller->mux->sending != s);
+    if (!caller || begun || s->oneway || !status)
+        sp_stream_finish(s);
+    else
+        answer_error(s, why, status);
 }
 
 /* A response head built here, with the route's edits. */
@@ -141,7 +152,7 @@ static sp_err direct_head(struct sp_stream *s, struct sp_head *head, uint32_t st
                               .proto_ver = 1 };
     if (sp_str_eq(s->request.method, SP_STR("HEAD")))
         head->flags |= SP_HEAD_NO_BODY;
-    s->caller_last = !s->request_done || s->caller->last || s->worker->draining;
+    s->caller_last |= !s->request_done || s->caller->last || s->worker->draining;
     if (s->caller_last)
         head->flags |= SP_HEAD_LAST;
     sp_err err = 0;
@@ -159,14 +170,15 @@ void sp_stream_answer_self(struct sp_stream *s)
 {
     const struct sp_route *route = s->choice.route;
     bool redirect = route->kind == SP_ROUTE_REDIRECT;
-    set_why(s, redirect ? SP_WHY_REDIRECT : SP_WHY_DIRECT);
+    enum sp_why why = redirect ? SP_WHY_REDIRECT : SP_WHY_DIRECT;
     uint32_t status = redirect ? route->redirect.status : route->direct_status;
     sp_str body = redirect ? SP_STR_NULL : route->direct_body;
-    s->answer.status = status;
     if (s->codec->multiplexed) { /* RPC has no redirect: the status says it */
-        s->answer_done = sp_stream_write_error(s->caller, &s->request, s->why, status, false);
-        s->answer_started = s->own_answer = true;
-        sp_stream_finish(s);
+        set_why(s, why);
+        if (s->oneway)
+            sp_stream_finish(s);
+        else
+            answer_error(s, why, status);
         return;
     }
     struct sp_head head;
@@ -185,6 +197,8 @@ void sp_stream_answer_self(struct sp_stream *s)
     }
     sp_conn_commit(&s->caller->conn, (size_t)n);
     s->codec->answered(&s->caller->conn.codec_state, &head);
+    set_why(s, why);
+    s->answer.status = status;
     s->answer_started = s->answer_done = s->own_answer = true;
     sp_stream_finish(s);
 }
@@ -227,6 +241,7 @@ void sp_stream_broken(struct sp_line *line, struct sp_event *ev)
 
 void sp_stream_caller_gone(struct sp_stream *s, enum sp_why why)
 {
+    const struct sp_line *gone = s->caller;
     sp_list_remove(&s->in_link);
     sp_list_remove(&s->behind_link);
     s->caller = NULL;
@@ -234,7 +249,9 @@ void sp_stream_caller_gone(struct sp_stream *s, enum sp_why why)
         set_why(s, why ? why : SP_WHY_CLIENT_GONE);
     if (s->cluster && !s->answer_done)
         sp_cell_add(&s->cluster->cells.rq_cancelled, 1);
-    sp_stream_finish(s);
+    if (s->chain && !s->answer_done)
+        sp_cell_add(&s->chain->cells.rq_rx_reset, 1);
+    finish(s, gone);
 }
 
 void sp_stream_callee_gone(struct sp_stream *s, enum sp_why why)
@@ -247,9 +264,8 @@ void sp_stream_callee_gone(struct sp_stream *s, enum sp_why why)
     if (!s->failure)
         s->failure = sp_why_row(why)->text;
     s->callee = NULL;
-    if (s->answer_done && sp_list_is_on(&s->behind_link))
-        return; /* its answer is whole and only waits its turn */
-    sp_stream_refuse(s, why ? why : SP_WHY_UPSTREAM_CLOSED);
+    /* What ends a caller's connection is no answer to those who call it backwards. */
+    sp_stream_refuse(s, sp_why_row(why)->status ? why : SP_WHY_UPSTREAM_CLOSED);
 }
 
 void sp_stream_cut(struct sp_stream *s, enum sp_why why)
@@ -294,6 +310,12 @@ static void release_caller(struct sp_line *line, const struct sp_stream *s)
 
 void sp_stream_finish(struct sp_stream *s)
 {
+    finish(s, s->caller);
+}
+
+/* `reported`: whose address the record says, though the line may be going. */
+static void finish(struct sp_stream *s, const struct sp_line *reported)
+{
     sp_stream_move(s, SP_STREAM_DONE);
     sp_timer_stop(s->worker->loop, &s->timer);
     sp_list_remove(&s->behind_link);
@@ -301,7 +323,7 @@ void sp_stream_finish(struct sp_stream *s)
     struct sp_line *caller = s->caller, *callee = leave_callee(s, &whole);
     sp_list_remove(&s->in_link);
     sp_forward_drop_held(s);
-    sp_report_call(s, caller);
+    sp_report_call(s, reported);
     if (s->counted) {
         sp_lease_give(&s->cluster->requests);
         sp_cell_sub(&s->cluster->cells.rq_active, 1);

@@ -66,7 +66,7 @@ void sp_forward_drop_held(struct sp_stream *s)
 
 static size_t head_room(const struct sp_head *head)
 {
-    size_t room = HEAD_ROOM_EXTRA + head->service.len + head->method.len + head->path.len +
+    size_t room = HEAD_ROOM_EXTRA + head->service.len + head->method.len + head->path.len + head->reason.len +
                   head->class_name.len;
     for (uint32_t i = 0; i < head->header_count; i++)
         room += head->headers[i].name_len + head->headers[i].value_len + 8u;
@@ -94,9 +94,10 @@ static void write_body(struct sp_line *to, const struct sp_head *head, struct sp
     const struct sp_codec *codec = to->conn.codec;
     bool chunked = codec->encode_chunk && (head->flags & SP_HEAD_CHUNKED) && view.len;
     if (chunked) {
-        char *out = sp_conn_reserve(&to->conn, CHUNK_ROOM);
-        ssize_t n = out ? codec->encode_chunk(head, view.len, out, CHUNK_ROOM) : 0;
-        sp_conn_commit(&to->conn, n > 0 ? (size_t)n : 0);
+        char size[CHUNK_ROOM];
+        ssize_t n = codec->encode_chunk(head, view.len, size, sizeof(size));
+        SP_ASSERT(n > 0);
+        sp_conn_queue(&to->conn, (struct sp_view){ NULL, size, (size_t)n });
     }
     sp_conn_queue(&to->conn, view);
     if (chunked)
@@ -110,8 +111,10 @@ static void write_end(struct sp_line *to, const struct sp_head *head, const stru
         return;
     size_t room = CHUNK_ROOM + (trailers ? head_room(trailers) : 0);
     char *out = sp_conn_reserve(&to->conn, room);
-    ssize_t n = out ? codec->encode_end(head, trailers, out, room) : 0;
-    if (n > 0)
+    ssize_t n = out ? codec->encode_end(head, trailers, out, room) : SP_E_NOMEM;
+    if (n < 0)
+        sp_conn_fail_later(&to->conn, (sp_err)n); /* without its end the message would swallow the next */
+    else
         sp_conn_commit(&to->conn, (size_t)n);
 }
 
@@ -469,7 +472,7 @@ void sp_stream_answer_more(struct sp_stream *s, struct sp_event *ev, struct sp_s
     } else if (ev->body.len) {
         write_body(to, &s->answer, view_of(slab, ev->body.ptr, ev->body.len));
     }
-    if (!ev->end) {
+    if (!ev->end || s->tunnel) { /* a tunnel ends with its connections: sp_stream_tunnel_end */
         sp_line_check_full(from, to);
         return;
     }

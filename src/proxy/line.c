@@ -342,6 +342,8 @@ static void on_conn_part(struct sp_conn *conn)
     struct sp_line *line = line_of(conn);
     if (!line->chain || line->part_ns || line->receiving || line->tunnel)
         return;
+    if (line->conn.held && is_multiplexed(line))
+        return; /* it is we who rest; what waits may well be whole */
     if (!is_multiplexed(line) && !sp_list_is_empty(&line->calls_in))
         return; /* the next request waits for its turn: not its sender's fault */
     line->part_ns = sp_loop_now(line->worker->loop);
@@ -471,6 +473,13 @@ uint32_t sp_line_take_id(struct sp_line *line, struct sp_stream *stream)
     return line->mux->next_id;
 }
 
+/* Nothing but a next call can follow. Bytes behind an answer are nothing that we asked for. */
+static bool is_reusable(const struct sp_line *line)
+{
+    return is_multiplexed(line) ||
+           (!line->tunnel && line->conn.in_len == 0 && line->conn.codec->is_idle(&line->conn.codec_state));
+}
+
 /* `whole`: the call's messages have passed wholly. Then the line ends by FIN, for a server may take a reset
  * for a fault of its own. */
 static void release_upstream(struct sp_line *line, bool whole)
@@ -480,16 +489,16 @@ static void release_upstream(struct sp_line *line, bool whole)
         line->last = true;
         sp_cell_add(&line->endpoint->cluster->cells.cx_max_requests, 1);
     }
-    bool reusable = whole;
     if (!is_multiplexed(line))
-        sp_line_wake(line); /* it rested for this caller; the next one may read faster */
-    if (is_multiplexed(line))
+        sp_line_wake(line);                      /* it rested for this caller; the next one may read faster */
+    else if (sp_list_is_empty(&line->calls_out)) /* a call that came backwards leaves it as it is */
         line->mux->exclusive = false;
-    else if (line->tunnel || line->conn.in_len > 0 || !line->conn.codec->is_idle(&line->conn.codec_state))
-        reusable = false; /* or bytes behind the answer: nothing that we asked for */
     bool quiet = sp_list_is_empty(&line->calls_out) && sp_list_is_empty(&line->calls_in);
-    if (!reusable || (line->last && quiet)) {
-        sp_line_close(line, SP_WHY_NONE, !whole);
+    if (!whole || !is_reusable(line) || (line->last && quiet)) {
+        if (whole)
+            sp_line_end(line, SP_WHY_NONE);
+        else
+            sp_line_close(line, SP_WHY_NONE, true);
         return;
     }
     if (!line->last)
@@ -537,22 +546,25 @@ static void tell_calls(struct sp_line *line, enum sp_why why)
     }
 }
 
+static void leave_pool(struct sp_line *line)
+{
+    struct sp_cluster_cells *cells = &line->endpoint->cluster->cells;
+    bool busy = !sp_list_is_empty(&line->calls_out);
+    sp_pool_line_gone(line);
+    sp_cell_add(busy ? &cells->cx_destroy_with_active : &cells->cx_destroy, 1);
+}
+
 void sp_line_close(struct sp_line *line, enum sp_why why, bool reset)
 {
     if (line->conn.closed)
         return;
-    if (line->endpoint)
-        sp_pool_line_gone(line);
+    if (line->endpoint && line->state != SP_LINE_CLOSING)
+        leave_pool(line);
     if (line->state != SP_LINE_CLOSING) {
         sp_sm_move(states, &line->state, SP_LINE_CLOSING, "line");
         line->why = (uint16_t)why;
     }
     sp_timer_stop(line->worker->loop, &line->timer);
-    if (line->endpoint) {
-        struct sp_cluster *cluster = line->endpoint->cluster;
-        bool busy = !sp_list_is_empty(&line->calls_out);
-        sp_cell_add(busy ? &cluster->cells.cx_destroy_with_active : &cluster->cells.cx_destroy, 1);
-    }
     tell_calls(line, why);
     line->receiving = line->mux->sending = NULL;
     wake_waiters(line);
@@ -566,10 +578,14 @@ void sp_line_linger(struct sp_line *line, enum sp_why why)
 {
     if (line->state == SP_LINE_CLOSING)
         return;
+    if (line->endpoint) {
+        leave_pool(line);
+        sp_list_push(&line->endpoint->lingering, &line->pool_link);
+    }
     sp_sm_move(states, &line->state, SP_LINE_CLOSING, "line");
     line->why = (uint16_t)why;
     tell_calls(line, why);
-    line->receiving = NULL;
+    line->receiving = line->mux->sending = NULL;
     wake_waiters(line);
     sp_timer_set(line->worker->loop, &line->timer, LINGER_NS);
     if (line->conn.end_told || line->conn.end_pending) {
@@ -580,6 +596,14 @@ void sp_line_linger(struct sp_line *line, enum sp_why why)
     sp_conn_hold(&line->conn, false);
     sp_conn_pause(&line->conn, false);
     sp_conn_finish(&line->conn);
+}
+
+void sp_line_end(struct sp_line *line, enum sp_why why)
+{
+    if (line->conn.out_bytes)
+        sp_line_linger(line, why);
+    else
+        sp_line_close(line, why, false);
 }
 
 void sp_line_drain(struct sp_line *line)
@@ -593,7 +617,7 @@ void sp_line_drain(struct sp_line *line)
     if (!quiet || line->receiving || line->conn.in_len)
         return;
     if (line->endpoint)
-        sp_line_close(line, SP_WHY_DRAINING, false);
+        sp_line_end(line, SP_WHY_DRAINING);
     else
         sp_line_linger(line, SP_WHY_DRAINING);
 }
@@ -705,9 +729,8 @@ static void look_at_times(struct sp_line *line, sp_ns now)
     sp_ns heartbeat = heartbeat_due(line), stall = stall_due(line);
     if (line->part_ns && now >= line->part_ns + headers_ns(line)) {
         sp_cell_add(&line->chain->cells.rq_header_timeout, 1);
-        struct sp_event ev = { .status = 408,
-                               .why = "the request's head did not end in time",
-                               .head = &line->worker->link.head };
+        /* No head: what the link's scratch holds may be another connection's. */
+        struct sp_event ev = { .status = 408, .why = "the request's head did not end in time" };
         sp_stream_broken(line, &ev);
     } else if (stall && now >= stall) {
         sp_line_close(line, SP_WHY_STALLED, true);

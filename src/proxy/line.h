@@ -41,7 +41,7 @@ struct sp_line {
     struct sp_endpoint *endpoint; /* upstream: where it leads; NULL downstream */
     union {
         struct sp_list link;      /* downstream: on worker->lines */
-        struct sp_list pool_link; /* upstream: on endpoint's idle, busy or connecting */
+        struct sp_list pool_link; /* upstream: on endpoint's idle, busy, connecting or lingering */
     };
     struct sp_list calls_in;     /* of sp_stream.in_link: whose request came here */
     struct sp_list calls_out;    /* of sp_stream.out_link: whose request went out here */
@@ -83,6 +83,9 @@ void sp_line_close(struct sp_line *line, enum sp_why why, bool reset);
 /* Behind what is queued: FIN, then what still comes is read and dropped for a while, so that the peer sees
  * our last words and not a reset (RFC 9112 9.6). */
 void sp_line_linger(struct sp_line *line, enum sp_why why);
+/* No further call on an upstream line: close it, behind what is queued where something is: a one-way call is
+ * over when its last byte has been queued. */
+void sp_line_end(struct sp_line *line, enum sp_why why);
 /* The frame that `sending` stood for has ended: let go who waits behind it. */
 void sp_line_frame_done(struct sp_line *line);
 /* A fresh id for what goes out here, mapped to the stream unless that is NULL. 0: memory is out. */

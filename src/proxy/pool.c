@@ -111,6 +111,11 @@ static bool is_connecting(const struct sp_endpoint *endpoint, const struct sp_co
     return false;
 }
 
+static bool may_come_free(const struct sp_endpoint *endpoint)
+{
+    return !sp_list_is_empty(&endpoint->busy) || !sp_list_is_empty(&endpoint->connecting);
+}
+
 static bool wants_connect(const struct sp_endpoint *endpoint, const struct sp_stream *stream,
                           bool multiplexed)
 {
@@ -135,8 +140,7 @@ sp_err sp_pool_take(struct sp_stream *stream, enum sp_why *ret_why)
         return SP_E_LIMIT;
     }
     if (wants_connect(endpoint, stream, multiplexed) && !start_connect(stream, ret_why)) {
-        bool lines = !sp_list_is_empty(&endpoint->busy) || !sp_list_is_empty(&endpoint->connecting);
-        if (*ret_why != SP_WHY_POOL_FULL || !lines) { /* else a busy line may come free */
+        if (*ret_why != SP_WHY_POOL_FULL || !may_come_free(endpoint)) {
             sp_lease_give(&cluster->pending);
             return SP_E_LIMIT;
         }
@@ -160,9 +164,13 @@ void sp_pool_forget(struct sp_stream *stream)
     sp_lease_give(&stream->cluster->pending);
 }
 
-/* Lines came free: serve who waits, oldest first. */
+/* Lines came free: serve who waits, oldest first. A call that is over as soon as it is sent (one-way) frees
+ * its line inside the loop: the loop sees it, there is no need to come here again. */
 static void serve_pending(struct sp_endpoint *endpoint)
 {
+    if (endpoint->serving)
+        return;
+    endpoint->serving = true;
     endpoint->users++; /* a call that ends meanwhile must not take the endpoint along */
     struct sp_stream *stream;
     SP_LIST_EACH(&endpoint->pending, stream, next, struct sp_stream, pool_link) {
@@ -175,6 +183,7 @@ static void serve_pending(struct sp_endpoint *endpoint)
         bind(line, stream);
         next = endpoint->pending.next; /* binding may have run other calls: begin again */
     }
+    endpoint->serving = false;
     enum sp_why why;
     stream = SP_LIST_FIRST(&endpoint->pending, struct sp_stream, pool_link);
     if (stream && stream->codec->multiplexed && endpoint->connecting_count == 0)
@@ -222,7 +231,7 @@ void sp_pool_line_free(struct sp_line *line)
     if (sp_list_is_empty(&line->calls_out)) {
         sp_list_remove(&line->pool_link);
         if (endpoint->gone || line->worker->draining) {
-            sp_line_close(line, SP_WHY_NONE, false);
+            sp_line_end(line, SP_WHY_NONE);
             return;
         }
         sp_list_push_first(&endpoint->idle, &line->pool_link);
@@ -238,6 +247,19 @@ void sp_pool_line_gone(struct sp_line *line)
     sp_list_remove(&line->pool_link);
 }
 
+/* No line is to be had, and there is none that could come free. */
+static void fail_pending(struct sp_endpoint *endpoint, enum sp_why why)
+{
+    struct sp_stream *stream;
+    endpoint->users++;
+    while ((stream = SP_LIST_FIRST(&endpoint->pending, struct sp_stream, pool_link)) &&
+           !may_come_free(endpoint)) {
+        sp_pool_forget(stream);
+        sp_stream_connect_failed(stream, why, "no connection to be had");
+    }
+    sp_endpoint_unuse(endpoint);
+}
+
 void sp_pool_line_closed(struct sp_endpoint *endpoint)
 {
     enum sp_why why;
@@ -245,13 +267,15 @@ void sp_pool_line_closed(struct sp_endpoint *endpoint)
     sp_cell_sub(&endpoint->cluster->cells.cx_active, 1);
     sp_cell_sub(&endpoint->cx_active, 1);
     struct sp_stream *first = SP_LIST_FIRST(&endpoint->pending, struct sp_stream, pool_link);
-    if (first && endpoint->connecting_count < endpoint->pending_count)
-        (void)start_connect(first, &why); /* refused again: the next line that closes tries anew */
+    if (!first || endpoint->connecting_count >= endpoint->pending_count)
+        return;
+    if (!start_connect(first, &why) && !may_come_free(endpoint))
+        fail_pending(endpoint, why);
 }
 
 void sp_pool_close_idle(struct sp_endpoint *endpoint)
 {
     struct sp_line *line;
     SP_LIST_EACH(&endpoint->idle, line, next, struct sp_line, pool_link)
-        sp_line_close(line, SP_WHY_NONE, false);
+        sp_line_end(line, SP_WHY_NONE);
 }

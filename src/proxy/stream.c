@@ -151,7 +151,9 @@ static sp_ns idle_ns(const struct sp_stream *s)
 {
     if (s->choice.route && s->choice.route->idle_timeout_ns)
         return s->choice.route->idle_timeout_ns;
-    return s->chain ? s->chain->spec->stream_idle_ns : 0;
+    /* A call that came backwards goes to a caller's line: that listener's terms are its own. */
+    const struct sp_chain *chain = s->chain ? s->chain : s->callee ? s->callee->chain : NULL;
+    return chain ? chain->spec->stream_idle_ns : 0;
 }
 
 /* When the request must be whole; 0 = it is, or has all the time. */
@@ -516,13 +518,21 @@ static enum phase_result attach(struct sp_stream *s)
 
 /* ---- from the pool ---- */
 
+static void give_retry(struct sp_stream *s)
+{
+    if (s->retrying)
+        sp_lease_give(&s->cluster->retries);
+    s->retrying = false;
+}
+
 void sp_stream_attached(struct sp_stream *s, struct sp_line *line)
 {
     sp_stream_move(s, SP_STREAM_ATTACHED);
     s->callee = line;
     s->attached_ns = sp_loop_now(s->worker->loop);
     sp_list_push(&line->calls_out, &s->out_link);
-    if (!s->oneway)
+    give_retry(s);
+    if (!s->oneway || !s->request_done) /* a one-way call that is whole is over in a moment */
         sp_stream_arm(s);
     sp_line_go_on(s->caller);
     sp_forward_request(s);
@@ -531,6 +541,7 @@ void sp_stream_attached(struct sp_stream *s, struct sp_line *line)
 void sp_stream_unpick(struct sp_stream *s)
 {
     sp_pool_forget(s);
+    give_retry(s);
     if (!s->endpoint)
         return;
     s->endpoint->active--;
@@ -538,7 +549,8 @@ void sp_stream_unpick(struct sp_stream *s)
     s->endpoint = NULL;
 }
 
-bool sp_stream_retry(struct sp_stream *s, enum sp_why why)
+/* May it go elsewhere? The share of the limit is held until there is a line, or no more attempts. */
+static bool take_retry(struct sp_stream *s, enum sp_why why)
 {
     const struct sp_route *route = s->choice.route;
     if (!route || !s->caller)
@@ -552,7 +564,7 @@ bool sp_stream_retry(struct sp_stream *s, enum sp_why why)
         sp_cell_add(&s->cluster->cells.rq_retry_overflow, 1);
         return false;
     }
-    sp_lease_give(&s->cluster->retries); /* a connect's retry holds no request: it bounds the instant only */
+    s->retrying = true;
     sp_cell_add(&s->cluster->cells.rq_retry, 1);
     return true;
 }
@@ -562,7 +574,7 @@ void sp_stream_connect_failed(struct sp_stream *s, enum sp_why why, const char *
     s->failure = failure;
     sp_cell_add(&s->endpoint->rq_error, 1);
     sp_stream_unpick(s);
-    if (!sp_stream_retry(s, why)) {
+    if (!take_retry(s, why)) {
         sp_stream_refuse(s, why);
         return;
     }

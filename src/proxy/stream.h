@@ -59,8 +59,9 @@ struct sp_stream {
     bool request_sent; /* all of it has been queued to the callee */
     bool head_sent;    /* something of it has been queued to the callee */
     bool answer_started, answer_done;
-    bool counted; /* requests lease and active counters are ours to give back */
-    bool waits;   /* in the pool's pending list */
+    bool counted;  /* requests lease and active counters are ours to give back */
+    bool waits;    /* in the pool's pending list */
+    bool retrying; /* a share of the cluster's retries is ours to give back */
     bool tunnel;
     bool own_answer; /* the answer is ours, not the upstream's */
     uint8_t tunnel_ends;

@@ -23,9 +23,7 @@ struct sp_stream *sp_stream_take(struct sp_worker *worker, enum sp_why *ret_why)
 void sp_stream_give(struct sp_stream *stream);
 /* Set the timer: the call's deadline or its idleness, whichever comes first. */
 void sp_stream_arm(struct sp_stream *stream);
-/* Detach from a failed endpoint and pick again when the route's policy allows; false: it does not. */
-bool sp_stream_retry(struct sp_stream *stream, enum sp_why why);
-/* Give back what the attempt holds: endpoint, pending place. */
+/* Give back what the attempt holds: endpoint, pending place, share of the retries. */
 void sp_stream_unpick(struct sp_stream *stream);
 
 /* forward.c */

@@ -116,7 +116,7 @@ static const struct sp_why_row rows[] = {
     [SP_WHY_IDLE] = { "IDLE", 0, "-", "idle_timeout", "nothing was called for too long", "nothing" },
     [SP_WHY_MAX_AGE] = { "MAX_AGE", 0, "-", "max_connection_duration", "the connection reached its age",
                          "nothing" },
-    [SP_WHY_STALLED] = { "STALLED", 0, "-", "stalled",
+    [SP_WHY_STALLED] = { "STALLED", 503, "UC", "stalled",
                          "the peer took no byte for too long while others waited", "is the peer stuck?" },
     [SP_WHY_HEARTBEAT_LOST] = { "HEARTBEAT_LOST", 503, "UC", "heartbeat",
                                 "the endpoint did not answer three heartbeats", "is the endpoint stuck?" },

@@ -149,8 +149,8 @@ static void a_small_remainder_moves_to_a_small_slab(void **state)
     world_stop(&w, &near);
 }
 
-/* A head of 60 KiB that comes a byte at a time: without room behind what waits each byte would move all before
- * it, 1.8 GB in all. */
+/* A head of 60 KiB that comes a byte at a time: without room behind what waits each byte would move all
+ * before it, 1.8 GB in all. */
 static void a_head_that_trickles_is_moved_seldom(void **state)
 {
     (void)state;

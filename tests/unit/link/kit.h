@@ -1,6 +1,7 @@
 /* kit: a conn on a simulated loop, a far end that the test holds in its hand, and a toy grammar.
  *
- *    near: struct near { sp_conn }  <── sim ──>  far: a bare sock that says what it is told and keeps what it hears
+ *    near: struct near { sp_conn }  <── sim ──>  far: a bare sock that says what it is told and keeps what
+ * it hears
  *
  * The toy grammar. A byte n < 250 and n bytes of payload are a message, one event. 250 begins a message that
  * flows until '\n'; 251 one that flows until the end of the connection. 255 is broken. What comes is written
@@ -128,8 +129,7 @@ static inline void near_event(struct sp_conn *conn, struct sp_event *ev, struct 
     assert_int_equal(near->closed, 0);
     near->events++;
     if (ev->body.len && conn->codec) /* the bytes are where they are said to be */
-        assert_true(ev->body.ptr >= slab->bytes &&
-                    ev->body.ptr + ev->body.len <= slab->bytes + slab->used);
+        assert_true(ev->body.ptr >= slab->bytes && ev->body.ptr + ev->body.len <= slab->bytes + slab->used);
     if (ev->kind == SP_EVENT_HEAD)
         sp_buf_add_c(&near->said, whole ? "[" : "<");
     sp_buf_add_str(&near->said, ev->body);

@@ -1,4 +1,4 @@
-/* life: a conn's beginning and end: connecting, and closing inside each callback. */
+/* conn_life: a conn's beginning and end: connecting, and closing inside each callback. */
 #include "unit/link/kit.h"
 
 static void close_in_event(struct near *near, struct sp_event *ev, struct sp_slab *slab)
@@ -267,5 +267,5 @@ int main(void)
         cmocka_unit_test(closing_inside_on_connected_ends_it),
         cmocka_unit_test(a_conn_that_waits_to_go_on_may_be_closed_by_another),
     };
-    return cmocka_run_group_tests_name("link life", tests, NULL, NULL);
+    return cmocka_run_group_tests_name("link conn_life", tests, NULL, NULL);
 }
