@@ -1,6 +1,6 @@
-/* lightsdk_read: any bytes as the body of a request to the light SDK's door. A body is refused with words, or taken;
- * then what it says is kept, shown as JSON that our own reader takes whole, replaced by itself at no cost, and
- * dropped until nothing is left. */
+/* lightsdk_read: any bytes as the body of a request to the light SDK's door. A body is refused with words, or
+ * taken; then what it says is kept, shown as JSON that our own reader takes whole, replaced by itself at no
+ * cost, and dropped until nothing is left. */
 #include "lightsdk/lightsdk_impl.h"
 
 #include "base/buf.h"

@@ -90,6 +90,8 @@ def check_include(tree, say, rooms, file, line, quote, name):
         return
     if file.room is None:                                  # a test or a fuzz target
         own = file.path.split('/')[2] if file.path.startswith('tests/unit/') else None
+        if file.path.startswith('fuzz/'):
+            own = file.path.split('/')[1].split('_')[0]        # fuzz/ROOM_thing.c
         if name.endswith('_impl.h') and room in rooms and room != own:
             say(file, line, 'include', f'{name}: a test sees the private header of its own room only')
         return
