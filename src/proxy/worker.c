@@ -9,7 +9,7 @@
  * while workers apply.
  *
  * Draining: listeners close, idle lines close, busy ones say that they are the last; on_drained when nothing
- * is left; at the deadline what is left is cut.
+ * is left. At the deadline calls still under way are refused, and a moment later what is left is cut.
  *
  * Series (Istio's metrics) are made on first use and never removed; their number is bounded, because labels
  * come from peers: beyond the bound all share one series named `overflow`. */
@@ -24,6 +24,7 @@
 #include "proxy/tcp.h"
 
 #define TICK_NS SP_NS_PER_S
+#define LAST_WORDS_NS (500 * SP_NS_PER_MS) /* behind the drain's deadline: for refusals to be read */
 
 static void on_tick(struct sp_timer *timer);
 
@@ -317,13 +318,19 @@ static void on_tick(struct sp_timer *timer)
 
 /* ---- drain ---- */
 
+static void on_last_words(struct sp_timer *timer)
+{
+    cut_everything(SP_CONTAINER(timer, struct sp_worker, deadline));
+}
+
 static void on_deadline(struct sp_timer *timer)
 {
     struct sp_worker *worker = SP_CONTAINER(timer, struct sp_worker, deadline);
     struct sp_stream *stream;
     SP_LIST_EACH(&worker->streams, stream, next, struct sp_stream, link)
         sp_stream_cut(stream, SP_WHY_DRAINING);
-    cut_everything(worker);
+    worker->deadline.on_fire = on_last_words; /* what was just said has still to leave */
+    sp_timer_set(worker->loop, &worker->deadline, LAST_WORDS_NS);
 }
 
 void sp_worker_drain_listeners(struct sp_worker *worker, bool inbound_only)
