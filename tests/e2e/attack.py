@@ -14,7 +14,7 @@ import inspect
 import os
 import resource
 
-from attacks import caps, ill, manners, slow, smuggle
+from attacks import bulk, caps, ill, life, manners, slow, smuggle
 from harness import PROXY, Scenario, Tally, main_guard
 
 SCENARIOS = {
@@ -32,6 +32,13 @@ SCENARIOS = {
     "descriptors": caps.descriptors,
     "memory": caps.memory,
     "cluster-limits": caps.cluster_limits,
+    "big-bodies": bulk.big_bodies,
+    "terms": life.terms,
+    "deadline": life.deadline,
+    "twice": life.twice,
+    "crowded": life.crowded,
+    "reopens": life.reopens,
+    "killed": life.killed,
 }
 
 

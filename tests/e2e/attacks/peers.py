@@ -154,7 +154,7 @@ class BoltUpstream:
 class BoltLine(asyncio.Protocol):
     def __init__(self, upstream):
         self.upstream = upstream
-        self.data = b""
+        self.frames = wire.Frames()
         self.transport = None
 
     def connection_made(self, transport):
@@ -163,7 +163,7 @@ class BoltLine(asyncio.Protocol):
 
     def data_received(self, data):
         try:
-            found, self.data = wire.frames(self.data + data)
+            found = self.frames.feed(data)
         except wire.Ambiguous as err:
             self.upstream.faults.append(str(err))
             self.transport.abort()
@@ -344,7 +344,7 @@ class BoltClient:
 
     def __init__(self, port):
         self.sock = dial(port)
-        self.data = b""
+        self.frames = wire.Frames()
         self.next = 0
 
     def send(self, service, content=b"ahoy", **more):
@@ -354,10 +354,9 @@ class BoltClient:
 
     def answers(self, count, seconds=PATIENCE):
         """The next `count` response frames, by id; fewer where the connection ended."""
-        found, end = {}, time.monotonic() + seconds
+        found, end, part = {}, time.monotonic() + seconds, b""
         while len(found) < count:
-            got, self.data = wire.frames(self.data)
-            for frame in got:
+            for frame in self.frames.feed(part):
                 if frame.command == 0:
                     continue
                 if frame.id in found:
@@ -368,10 +367,9 @@ class BoltClient:
             left = end - time.monotonic()
             if left <= 0 or not select.select([self.sock], [], [], left)[0]:
                 raise Failed(f"{len(found)} of {count} answers after {seconds} s")
-            part = self.sock.recv(1 << 16)
+            part = self.sock.recv(1 << 20)
             if not part:
                 break
-            self.data += part
         return found
 
     def call(self, service, content=b"ahoy", **more):

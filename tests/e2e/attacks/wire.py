@@ -293,7 +293,19 @@ def one_frame(data, at):
     block = body + class_len
     content = block + block_len
     return Frame(v, kind, command, number, word, block_of(data[block:content]),
-                 data[content:content + content_len], total), at + total
+                 bytes(data[content:content + content_len]), total), at + total
+
+
+class Frames:
+    """Reads the frames of one connection; a large one in many pieces costs one copy."""
+
+    def __init__(self):
+        self.data = bytearray()
+
+    def feed(self, data):
+        self.data += data
+        found, self.data = frames(self.data)
+        return found
 
 
 def frames(data):
@@ -305,4 +317,4 @@ def frames(data):
             break
         found.append(got[0])
         at = got[1]
-    return found, data[at:]
+    return found, data[at:] if at else data
