@@ -4,7 +4,7 @@
  *            all; what it leaves stays in that slab, held by the pump, and reading pauses until it is gone.
  *   splice   socket -> pipe -> socket: the bytes stay in the kernel, two system calls for up to a pipe full.
  *
- *      from ──recv──> slab ──send──> to            held: [held_at, used) of the slab
+ *      from ──recv──> slab ──send──> to            held: [held_at, held_end) of the slab
  *      from ──splice─> pipe ──splice─> to          piped: bytes inside the pipe
  *
  * Splice more than halves the price of bulk and raises that of small messages. Measured beside a bare relay
@@ -110,11 +110,11 @@ static bool deliver(struct sp_pump *pump)
     const struct sp_loop_body *body = to->loop->body;
     ssize_t sent;
     if (pump->held) {
-        struct iovec iov = { pump->held->bytes + pump->held_at, pump->held->used - pump->held_at };
+        struct iovec iov = { pump->held->bytes + pump->held_at, pump->held_end - pump->held_at };
         sent = body->send(to, &iov, 1);
         if (sent > 0)
             pump->held_at += (uint32_t)sent;
-        if (pump->held_at == pump->held->used) {
+        if (pump->held_at == pump->held_end) {
             sp_slab_unref(pump->held);
             pump->held = NULL;
         }
@@ -182,6 +182,7 @@ static ssize_t take_by_copy(struct sp_pump *pump)
         }
         pump->held = sp_slab_ref(slab);
         pump->held_at = at;
+        pump->held_end = slab->used; /* others' bytes may follow behind: see sp_spare_take */
         deliver(pump);
     }
     sp_spare_give(slab, home);

@@ -19,7 +19,7 @@ struct sp_pump {
     /* Source ended (SP_E_CLOSED, everything delivered) or either side broke. The pump is stopped. */
     void (*on_done)(struct sp_pump *pump, sp_err err);
     struct sp_slab *held; /* bytes that `to` could not take yet */
-    uint32_t held_at;
+    uint32_t held_at, held_end;
     uint32_t piped; /* bytes inside the pipe */
     int pipe[2];    /* -1 when none is lent */
     uint8_t mode;   /* copy or splice */
