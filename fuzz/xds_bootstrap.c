@@ -1,6 +1,7 @@
-/* xds_bootstrap: any text, read as YAML, becomes settings and a snapshot or a list of errors. Read twice: strictly,
- * as a file is, and without rules and marks, as what comes by the wire may look. Whatever comes of it: errors if and
- * only if there is no snapshot, nothing left behind, and what was built can be looked at. */
+/* xds_bootstrap: any text, read as YAML, becomes settings and a snapshot or a list of errors. Read twice:
+ * strictly, as a file is, and without rules and marks, as what comes by the wire may look. Whatever comes
+ * of it: errors if and only if there is no snapshot, nothing left behind, and what was built can be looked
+ * at. */
 #include <stdio.h>
 #include <stdlib.h>
 

@@ -13,7 +13,7 @@
  *
  * Three rules, over the paths of the errors that the text has:
  *
- *      at or below       whatever is wrong with a place where the text is wrong, at it or inside it, is spoilt
+ *      at or below       what is wrong with a place is spoilt where the text is wrong with it or inside
  *      absent            a field that is not there is spoilt when the text is wrong with its message, or
  *                        with a field beside it, which may be the one
  *      what names        a name that nothing bears is spoilt when something is wrong among what bears names:

@@ -10,7 +10,8 @@ static const struct frame chain_frame = { LISTENER "    filter_chains:\n    -\n"
 
 #define TO_OUT                                                                                               \
     "filters: [{name: tcp, typed_config: {\"@type\": "                                                       \
-    "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: out}}]\n"
+    "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy,\n"                          \
+    "  stat_prefix: t, cluster: out}}]\n"
 
 /* ---- HttpConnectionManager ---- */
 
@@ -46,10 +47,13 @@ static void what_http_says_is_taken(void **state)
         &hcm_frame,
         "codec_type: HTTP1\n"
         "stream_idle_timeout: 10s\nrequest_timeout: 20s\nrequest_headers_timeout: 5s\n"
-        "common_http_protocol_options: {idle_timeout: 30s, max_connection_duration: 40s, max_headers_count: 50}\n"
+        "common_http_protocol_options: {idle_timeout: 30s, max_connection_duration: 40s, max_headers_count: "
+        "50}\n"
         "max_request_headers_kb: 16\nuse_remote_address: true\nxff_num_trusted_hops: 2\n"
-        "generate_request_id: false\npreserve_external_request_id: true\nnormalize_path: true\nmerge_slashes: true\n"
-        "server_name: s\nhttp_protocol_options: {allow_absolute_url: true, accept_http_10: true, enable_trailers: true}\n"
+        "generate_request_id: false\npreserve_external_request_id: true\nnormalize_path: "
+        "true\nmerge_slashes: true\n"
+        "server_name: s\nhttp_protocol_options: {allow_absolute_url: true, accept_http_10: true, "
+        "enable_trailers: true}\n"
         "path_with_escaped_slashes_action: KEEP_UNCHANGED\n",
         &l);
     const struct sp_chain_spec *c = chain_of(&l);
@@ -101,15 +105,17 @@ static void what_http_cannot_do_is_refused_by_name(void **state)
         "common_http_protocol_options: {max_headers_count: 129, max_requests_per_connection: 5}\n"
         "http_protocol_options: {allow_absolute_url: false}\n",
         "2:51: common_http_protocol_options.max_headers_count: must be at most 128\n"
-        "2:85: common_http_protocol_options.max_requests_per_connection: is not supported: callers keep their "
+        "2:85: common_http_protocol_options.max_requests_per_connection: is not supported: callers keep "
+        "their "
         "connections\n"
         "1:34: upgrade_configs[0].upgrade_type: is not supported; websocket and CONNECT are\n"
-        "3:45: http_protocol_options.allow_absolute_url: is always true: RFC 9112 3.2.2 wants servers to take "
+        "3:45: http_protocol_options.allow_absolute_url: is always true: RFC 9112 3.2.2 wants servers to "
+        "take "
         "absolute URLs\n");
-    check_says(
-        &hcm_frame, "server_header_transformation: APPEND_IF_ABSENT",
-        "1:31: server_header_transformation: APPEND_IF_ABSENT is known to Envoy but not supported: OVERWRITE and "
-        "PASS_THROUGH are there\n");
+    check_says(&hcm_frame, "server_header_transformation: APPEND_IF_ABSENT",
+               "1:31: server_header_transformation: APPEND_IF_ABSENT is known to Envoy but not supported: "
+               "OVERWRITE and "
+               "PASS_THROUGH are there\n");
     check_says(&hcm_frame, "codec_type: HTTP2",
                "1:13: codec_type: HTTP2 is known to Envoy but not supported: HTTP/2 is not built yet\n");
 }
@@ -130,28 +136,33 @@ static void the_router_is_the_only_filter_and_has_to_be_there(void **state)
     (void)state;
     check_says(
         &bare_hcm, "route_config: {}",
-        "above: http_filters: must end with the router: {name: envoy.filters.http.router, typed_config: {\"@type\": "
+        "above: http_filters: must end with the router: {name: envoy.filters.http.router, typed_config: "
+        "{\"@type\": "
         "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}\n");
-    check_says(
-        &bare_hcm,
-        "route_config: {}\nhttp_filters:\n"
-        "- {name: a, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}\n"
-        "- {name: b, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}\n",
-        "3:3: http_filters[0]: only the last filter can be the router\n");
+    check_says(&bare_hcm,
+               "route_config: {}\nhttp_filters:\n"
+               "- {name: a, typed_config: {\"@type\": "
+               "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}\n"
+               "- {name: b, typed_config: {\"@type\": "
+               "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}\n",
+               "3:3: http_filters[0]: only the last filter can be the router\n");
     check_says(
         &bare_hcm,
         "route_config: {}\nhttp_filters:\n"
         "- name: fault\n"
         "  typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.fault.v3.HTTPFault}\n",
-        "4:27: http_filters[0].typed_config[\"@type\"]: envoy.extensions.filters.http.fault.v3.HTTPFault is known to "
+        "4:27: http_filters[0].typed_config[\"@type\"]: envoy.extensions.filters.http.fault.v3.HTTPFault is "
+        "known to "
         "Envoy but not supported\n");
     check_says(
         &bare_hcm,
         "route_config: {}\nhttp_filters:\n"
         "- name: odd\n"
-        "  typed_config: {\"@type\": type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog}\n"
+        "  typed_config: {\"@type\": "
+        "type.googleapis.com/envoy.extensions.access_loggers.stream.v3.StdoutAccessLog}\n"
         "- name: none\n",
-        "4:3: http_filters[0].typed_config: envoy.extensions.access_loggers.stream.v3.StdoutAccessLog is no HTTP filter "
+        "4:3: http_filters[0].typed_config: envoy.extensions.access_loggers.stream.v3.StdoutAccessLog is no "
+        "HTTP filter "
         "that is supported; the router is\n"
         "5:3: http_filters[1].typed_config: is missing: it says what this is, by its \"@type\"\n"
         "3:3: http_filters[0]: only the last filter can be the router\n");
@@ -168,9 +179,9 @@ static void the_router_s_options_are_looked_at(void **state)
     snprintf(text, sizeof(text), form, "true");
     check_fine(&bare_hcm, text);
     snprintf(text, sizeof(text), form, "false");
-    check_says(
-        &bare_hcm, text,
-        "7:20: http_filters[0].typed_config.dynamic_stats: is always true: figures of clusters cost nothing\n");
+    check_says(&bare_hcm, text,
+               "7:20: http_filters[0].typed_config.dynamic_stats: is always true: figures of clusters cost "
+               "nothing\n");
 }
 
 /* ---- RpcConnectionManager ---- */
@@ -203,7 +214,8 @@ static void an_rpc_chain_has_routes_and_the_router(void **state)
     (void)state;
     check_says(
         &bare_rpc, "protocol: bolt\nroute_config: {}",
-        "above: http_filters: must end with the router: {name: envoy.filters.http.router, typed_config: {\"@type\": "
+        "above: http_filters: must end with the router: {name: envoy.filters.http.router, typed_config: "
+        "{\"@type\": "
         "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}\n");
     check_says(&bare_rpc, "protocol: bolt\n" ROUTER, "above: one of these must be set: route_config\n");
 }
@@ -282,12 +294,14 @@ static void bad_conditions_are_all_told(void **state)
     check_says(
         &chain_frame,
         "filter_chain_match:\n"
-        "  prefix_ranges: [{address_prefix: ten, prefix_len: 8}, {address_prefix: 10.0.0.0, prefix_len: 33}]\n"
+        "  prefix_ranges: [{address_prefix: ten, prefix_len: 8}, {address_prefix: 10.0.0.0, prefix_len: "
+        "33}]\n"
         "  transport_protocol: tls\n"
         "  application_protocols: [h2]\n" TO_OUT,
         "2:36: filter_chain_match.prefix_ranges[0].address_prefix: is not an IP address\n"
         "2:96: filter_chain_match.prefix_ranges[1].prefix_len: must be at most 32 for this address\n"
-        "4:27: filter_chain_match.application_protocols[0]: is not detected; http/1.0, http/1.1, bolt and tcp are\n"
+        "4:27: filter_chain_match.application_protocols[0]: is not detected; http/1.0, http/1.1, bolt and "
+        "tcp are\n"
         "3:23: filter_chain_match.transport_protocol: TLS is not supported yet\n");
     check_says(&chain_frame, "filter_chain_match: {transport_protocol: quic}\n" TO_OUT,
                "1:42: filter_chain_match.transport_protocol: is not detected; raw_buffer is\n");
@@ -304,11 +318,14 @@ static void a_chain_has_one_network_filter(void **state)
     check_says(
         &chain_frame,
         "filters:\n"
-        "- {name: a, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}\n"
+        "- {name: a, typed_config: {\"@type\": "
+        "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}\n"
         "- {name: b, typed_config: {\"@type\": "
-        "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: out}}\n",
+        "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, "
+        "cluster: out}}\n",
         "3:3: filters[1]: a chain has one network filter; this one would never be asked\n"
-        "2:13: filters[0].typed_config: envoy.extensions.filters.http.router.v3.Router is no network filter that is "
+        "2:13: filters[0].typed_config: envoy.extensions.filters.http.router.v3.Router is no network filter "
+        "that is "
         "supported; HttpConnectionManager, RpcConnectionManager and TcpProxy are\n");
 }
 
@@ -322,7 +339,8 @@ static void tls_to_callers_is_refused_by_name(void **state)
         "transport_socket: {name: t, typed_config: {\"@type\": "
         "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext}}\n" TO_OUT,
         "1:53: transport_socket.typed_config[\"@type\"]: "
-        "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext is known to Envoy but not supported\n");
+        "envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext is known to Envoy but not "
+        "supported\n");
     check_says(
         &chain_frame, "transport_socket: {name: odd}\n" TO_OUT,
         "1:26: transport_socket.name: is no transport socket for callers that is supported; raw_buffer is\n");
@@ -375,7 +393,8 @@ static void an_rpc_chain_does_not_reach_a_cluster_of_http(void **state)
         check_says(
             &whole, text,
             "13:52: static_resources.listeners[0].filter_chains[0].filters[0].typed_config.route_config."
-            "virtual_hosts[0].routes[0].route.cluster: the cluster web speaks http, and the caller does not\n");
+            "virtual_hosts[0].routes[0].route.cluster: the cluster web speaks http, and the caller does "
+            "not\n");
     }
 }
 

@@ -55,10 +55,17 @@ static void every_level_has_its_four_lists(void **state)
     struct loaded l;
     check_takes(
         &table_frame,
-        FOUR("table", "") "virtual_hosts:\n- name: a\n  domains: [\"*\"]\n" FOUR("vhost", "  ") "  routes:\n  - name: r\n    match: {prefix: /}\n" FOUR(
-            "route",
-            "    ") "    route:\n      weighted_clusters:\n        clusters:\n        - name: out\n          weight: 1\n" FOUR("weight",
-                                                                                                                               "          "),
+        FOUR("table", "") "virtual_hosts:\n- name: a\n  domains: [\"*\"]\n" FOUR(
+            "vhost",
+            "  ") "  routes:\n  - name: r\n    match: {prefix: /}\n" FOUR("route",
+                                                                          "    ") "    route:\n      "
+                                                                                  "weighted_clusters:\n     "
+                                                                                  "   "
+                                                                                  "clusters:\n        - "
+                                                                                  "name: out\n "
+                                                                                  "        "
+                                                                                  " weight: 1\n" FOUR(
+                                                                                      "weight", "          "),
         &l);
     const struct sp_route_table *t = chain_of(&l)->routes;
     const struct sp_vhost *v = &t->vhosts[0];
@@ -96,9 +103,11 @@ static void operators_in_values_are_refused_by_name(void **state)
         ROUTE_TO_OUT "request_headers_to_add:\n"
                      "- {header: {key: a, value: \"from %DOWNSTREAM_REMOTE_ADDRESS% here\"}}\n"
                      "- {header: {key: b, value: \"50%\"}}\n",
-        "4:28: request_headers_to_add[0].header.value: the operator %DOWNSTREAM_REMOTE_ADDRESS% is not supported in "
+        "4:28: request_headers_to_add[0].header.value: the operator %DOWNSTREAM_REMOTE_ADDRESS% is not "
+        "supported in "
         "headers; a per cent sign itself is written %%\n"
-        "5:28: request_headers_to_add[1].header.value: the operator %% is not supported in headers; a per cent sign "
+        "5:28: request_headers_to_add[1].header.value: the operator %% is not supported in headers; a per "
+        "cent sign "
         "itself is written %%\n");
 }
 
@@ -112,12 +121,15 @@ static void what_frames_a_message_cannot_be_edited(void **state)
                      "- {header: {key: \":path\", value: /a}}\n"
                      "- {header: {key: Host, value: h}}\n"
                      "response_headers_to_remove: [x-fine, transfer-encoding]\n",
-        "4:18: request_headers_to_add[0].header.key: Content-Length belongs to the connection and cannot be edited\n"
-        "5:18: request_headers_to_add[1].header.key: :path is not a header that can be edited; host_rewrite_literal "
+        "4:18: request_headers_to_add[0].header.key: Content-Length belongs to the connection and cannot be "
+        "edited\n"
+        "5:18: request_headers_to_add[1].header.key: :path is not a header that can be edited; "
+        "host_rewrite_literal "
         "and prefix_rewrite change a request\n"
         "6:18: request_headers_to_add[2].header.key: the host is not edited as a header; write "
         "host_rewrite_literal\n"
-        "7:38: response_headers_to_remove[1]: transfer-encoding belongs to the connection and cannot be edited\n");
+        "7:38: response_headers_to_remove[1]: transfer-encoding belongs to the connection and cannot be "
+        "edited\n");
 }
 
 static void rpc_headers_keep_their_case(void **state)
@@ -151,7 +163,8 @@ static void a_raw_value_cannot_smuggle_a_line(void **state)
     (void)state;
     check_says(
         &route_frame, ROUTE_TO_OUT "request_headers_to_add: [{header: {key: a, raw_value: YQ0KYjogYw==}}]",
-        "3:55: request_headers_to_add[0].header.raw_value: cannot be a header's value: it holds a control byte\n");
+        "3:55: request_headers_to_add[0].header.raw_value: cannot be a header's value: it holds a control "
+        "byte\n");
 }
 
 int main(void)

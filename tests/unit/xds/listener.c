@@ -3,11 +3,12 @@
 
 #define TCP_TO_OUT                                                                                           \
     "filters: [{name: tcp, typed_config: {\"@type\": "                                                       \
-    "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: out}}]"
+    "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: "
+"out}}]"
 #define CHAIN "filter_chains: [{" TCP_TO_OUT "}]\n"
 
-static const struct frame bare_listener = { CLUSTERS "  listeners:\n  -\n", 4,
-                                            "static_resources.listeners[0]" };
+    static const struct frame bare_listener = { CLUSTERS "  listeners:\n  -\n", 4,
+                                                "static_resources.listeners[0]" };
 
 static void a_listener_has_envoy_s_defaults_and_our_detection_time(void **state)
 {
@@ -64,7 +65,8 @@ static void the_process_s_detection_time_holds_where_a_listener_has_none(void **
     (void)state;
     static const struct frame slow = {
         "bootstrap_extensions:\n- name: sampan.proxy\n"
-        "  typed_config: {\"@type\": type.googleapis.com/sampan.proxy.v1.Settings, detect_timeout: 2s}\n" LISTENER,
+        "  typed_config:\n    \"@type\": type.googleapis.com/sampan.proxy.v1.Settings\n"
+        "    detect_timeout: 2s\n" LISTENER,
         4, ""
     };
     struct loaded l;
@@ -95,7 +97,8 @@ static void an_address_is_there_and_made_of_numbers(void **state)
                "1:1: address: is missing: write socket_address: {address, port_value} or pipe: {path}\n");
     check_says(
         &bare_listener, "address: {socket_address: {address: localhost, port_value: 80}}\n" CHAIN,
-        "1:37: address.socket_address.address: \"localhost\" is not an IP address; names are resolved in clusters of "
+        "1:37: address.socket_address.address: \"localhost\" is not an IP address; names are resolved in "
+        "clusters of "
         "type STRICT_DNS only\n");
     check_fine(&bare_listener,
                "address: {socket_address: {address: 127.0.0.1, port_value: 0}}\n" CHAIN); /* any port */
@@ -116,7 +119,8 @@ static void limits_and_times_of_a_listener_are_checked(void **state)
         &listener_frame,
         "tcp_backlog_size: 65536\nlistener_filters_timeout: 0s\nenable_reuse_port: false\n" CHAIN,
         "1:19: tcp_backlog_size: must be at most 65535\n"
-        "2:27: listener_filters_timeout: must be more than 0: a caller that waits for the server to speak would wait "
+        "2:27: listener_filters_timeout: must be more than 0: a caller that waits for the server to speak "
+        "would wait "
         "for ever\n"
         "3:20: enable_reuse_port: is always true: each worker has a listening socket\n");
 }
@@ -124,19 +128,20 @@ static void limits_and_times_of_a_listener_are_checked(void **state)
 static void other_listener_filters_are_refused_by_name(void **state)
 {
     (void)state;
-    check_says(
-        &listener_frame,
-        "listener_filters:\n- name: a\n"
-        "- {name: t, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}\n" CHAIN,
-        "2:3: listener_filters[0].typed_config: is missing: it says what this is, by its \"@type\"\n"
-        "3:13: listener_filters[1].typed_config: envoy.extensions.filters.http.router.v3.Router is no listener filter "
-        "that is supported; OriginalDst, ProxyProtocol and HttpInspector are\n");
-    check_says(
-        &listener_frame,
-        "listener_filters:\n- name: t\n  typed_config:\n    \"@type\": "
-        "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector\n" CHAIN,
-        "4:14: listener_filters[0].typed_config[\"@type\"]: "
-        "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector is known to Envoy but not supported\n");
+    check_says(&listener_frame,
+               "listener_filters:\n- name: a\n"
+               "- {name: t, typed_config: {\"@type\": "
+               "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}\n" CHAIN,
+               "2:3: listener_filters[0].typed_config: is missing: it says what this is, by its \"@type\"\n"
+               "3:13: listener_filters[1].typed_config: envoy.extensions.filters.http.router.v3.Router is no "
+               "listener filter "
+               "that is supported; OriginalDst, ProxyProtocol and HttpInspector are\n");
+    check_says(&listener_frame,
+               "listener_filters:\n- name: t\n  typed_config:\n    \"@type\": "
+               "type.googleapis.com/envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector\n" CHAIN,
+               "4:14: listener_filters[0].typed_config[\"@type\"]: "
+               "envoy.extensions.filters.listener.tls_inspector.v3.TlsInspector is known to Envoy but not "
+               "supported\n");
 }
 
 /* ---- chains side by side ---- */
@@ -162,7 +167,8 @@ static void a_default_chain_has_no_conditions(void **state)
     (void)state;
     check_says(
         &listener_frame, "default_filter_chain:\n  filter_chain_match: {destination_port: 1}\n  " TCP_TO_OUT,
-        "2:3: default_filter_chain.filter_chain_match: has no effect: the default chain takes what no other takes\n");
+        "2:3: default_filter_chain.filter_chain_match: has no effect: the default chain takes what no other "
+        "takes\n");
 }
 
 static void two_chains_for_the_same_connections_are_an_error(void **state)
@@ -177,20 +183,23 @@ static void two_chains_for_the_same_connections_are_an_error(void **state)
     check_says(
         &listener_frame,
         "filter_chains:\n"
-        "- {filter_chain_match: {destination_port: 1, prefix_ranges: [{address_prefix: 10.0.0.0, prefix_len: 8}],\n"
+        "- {filter_chain_match: {destination_port: 1, prefix_ranges: [{address_prefix: 10.0.0.0, "
+        "prefix_len: 8}],\n"
         "   application_protocols: [bolt]}, " TCP_TO_OUT "}\n"
-        "- {filter_chain_match: {destination_port: 1, prefix_ranges: [{address_prefix: 10.0.0.0, prefix_len: 8}],\n"
+        "- {filter_chain_match: {destination_port: 1, prefix_ranges: [{address_prefix: 10.0.0.0, "
+        "prefix_len: 8}],\n"
         "   application_protocols: [bolt]}, " TCP_TO_OUT "}\n",
-        "4:4: filter_chains[1].filter_chain_match: takes the same connections as filter_chains[0]; for the rest there "
+        "4:4: filter_chains[1].filter_chain_match: takes the same connections as filter_chains[0]; for the "
+        "rest there "
         "is default_filter_chain\n");
     check_fine(
         &listener_frame,
         "filter_chains:\n"
         "- {filter_chain_match: {destination_port: 1}, " TCP_TO_OUT "}\n"
         "- {filter_chain_match: {destination_port: 2}, " TCP_TO_OUT "}\n"
-        "- {filter_chain_match: {source_prefix_ranges: [{address_prefix: 10.0.0.0, prefix_len: 8}]}, " TCP_TO_OUT
+        "- {filter_chain_match: {prefix_ranges: [{address_prefix: 10.0.0.0, prefix_len: 8}]}, " TCP_TO_OUT
         "}\n"
-        "- {filter_chain_match: {source_prefix_ranges: [{address_prefix: 10.0.0.0, prefix_len: 9}]}, " TCP_TO_OUT
+        "- {filter_chain_match: {prefix_ranges: [{address_prefix: 10.0.0.0, prefix_len: 9}]}, " TCP_TO_OUT
         "}\n"
         "- {filter_chain_match: {application_protocols: [http/1.1]}, " TCP_TO_OUT "}\n"
         "- {filter_chain_match: {transport_protocol: raw_buffer}, " TCP_TO_OUT "}\n");

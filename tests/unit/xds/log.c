@@ -86,10 +86,13 @@ static void bad_operators_are_told_with_place_and_near_miss(void **state)
         "   format: \"%RESPONSE_CODES% %DURATION%\"}}\n"
         "- {typed_config: {\"@type\": " STDOUT_LOG ", log_format:\n"
         "   {json_format: {a: \"%GRPC_STATUS%\", b: \"%REQ(X-SECRET)%\", c: 5}}}}\n",
-        "3:12: access_log[0].typed_config.format: there is no operator %RESPONSE_CODES%; a per cent sign itself is "
+        "3:12: access_log[0].typed_config.format: there is no operator %RESPONSE_CODES%; a per cent sign "
+        "itself is "
         "written %%; did you mean %RESPONSE_CODE%?\n"
-        "5:22: access_log[1].typed_config.log_format.json_format.a: the operator %GRPC_STATUS% is not supported\n"
-        "5:42: access_log[1].typed_config.log_format.json_format.b: the header \"X-SECRET\" is not kept for logs; these "
+        "5:22: access_log[1].typed_config.log_format.json_format.a: the operator %GRPC_STATUS% is not "
+        "supported\n"
+        "5:42: access_log[1].typed_config.log_format.json_format.b: the header \"X-SECRET\" is not kept for "
+        "logs; these "
         "are: :method, :path, :authority, user-agent, x-request-id, x-forwarded-for\n"
         "5:64: access_log[1].typed_config.log_format.json_format.c: a key of a log has one text, such as "
         "\"%RESPONSE_CODE%\"\n");
@@ -103,7 +106,8 @@ static void a_log_is_one_of_ours(void **state)
         "access_log:\n- {name: a}\n"
         "- {typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}\n",
         "2:3: access_log[0].typed_config: is missing: it says what this is, by its \"@type\"\n"
-        "3:4: access_log[1].typed_config: is no access log; FileAccessLog, StdoutAccessLog and StderrAccessLog are\n");
+        "3:4: access_log[1].typed_config: is no access log; FileAccessLog, StdoutAccessLog and "
+        "StderrAccessLog are\n");
 }
 
 static void there_are_eight_logs_at_most(void **state)

@@ -56,7 +56,8 @@ static void labels_come_from_istio_s_metadata_where_we_say_none(void **state)
     struct loaded l;
     check_takes(
         &whole,
-        "node:\n  id: sidecar~1.2.3.4~web-1.shop~shop.svc.cluster.local\n  cluster: web.shop\n  locality: {region: r, zone: z, sub_zone: s}\n"
+        "node:\n  id: sidecar~1.2.3.4~web-1.shop~shop.svc.cluster.local\n  cluster: web.shop\n  locality: "
+        "{region: r, zone: z, sub_zone: s}\n"
         "  metadata:\n    NAME: web-1\n    NAMESPACE: shop\n    WORKLOAD_NAME: web\n    CLUSTER_ID: c1\n"
         "    LABELS: {app: web-app, version: v2, service.istio.io/canonical-name: web-canonical,\n"
         "      service.istio.io/canonical-revision: latest}\n",
@@ -99,11 +100,13 @@ static void other_extensions_are_refused_by_name(void **state)
     check_says(
         &whole,
         "bootstrap_extensions:\n- name: a\n"
-        "- {name: b, typed_config: {\"@type\": type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}\n"
+        "- {name: b, typed_config: {\"@type\": "
+        "type.googleapis.com/envoy.extensions.filters.http.router.v3.Router}}\n"
         "- {name: c, typed_config: {\"@type\": type.googleapis.com/sampan.proxy.v1.Settings}}\n"
         "- {name: d, typed_config: {\"@type\": type.googleapis.com/sampan.proxy.v1.Settings}}\n",
         "2:3: bootstrap_extensions[0].typed_config: is missing: it says what this is, by its \"@type\"\n"
-        "3:13: bootstrap_extensions[1].typed_config: envoy.extensions.filters.http.router.v3.Router is no extension "
+        "3:13: bootstrap_extensions[1].typed_config: envoy.extensions.filters.http.router.v3.Router is no "
+        "extension "
         "that is supported; sampan.proxy.v1.Settings is\n"
         "5:13: bootstrap_extensions[3].typed_config: stands twice\n");
 }
@@ -122,7 +125,8 @@ static void admin_has_an_ip_address_or_none(void **state)
         "1:19: admin.address.pipe: is not supported: admin is on a Unix socket under --base-dir anyway\n");
     check_says(
         &whole, "admin: {address: {socket_address: {address: here, port_value: 15000}}}",
-        "1:45: admin.address.socket_address.address: \"here\" is not an IP address; names are resolved in clusters of "
+        "1:45: admin.address.socket_address.address: \"here\" is not an IP address; names are resolved in "
+        "clusters of "
         "type STRICT_DNS only\n");
 }
 
@@ -166,7 +170,8 @@ static void the_light_sdk_s_calls_need_a_listener(void **state)
     (void)state;
     check_says(
         &own_with_listener, DOOR "}",
-        "1:1: light_sdk.traffic_listener: is missing, and no listener is at 127.0.0.1:12220, where the SDKs call\n");
+        "1:1: light_sdk.traffic_listener: is missing, and no listener is at 127.0.0.1:12220, where the SDKs "
+        "call\n");
     check_says(&own_with_listener, DOOR ",\n  traffic_listener: out}",
                "2:21: light_sdk.traffic_listener: there is no listener out with an IP address\n");
 }
@@ -187,14 +192,14 @@ static void the_light_sdk_knows_where_applications_serve_each_protocol(void **st
     assert_int_equal(l.settings.lightsdk.apps[0].addr.port, 12200);
     assert_int_equal(l.settings.lightsdk.apps[1].addr.family, SP_ADDR_IP6);
     unload(&l);
-    check_says(
-        &own_with_listener,
-        DOOR ", traffic_listener: in,\n  applications: [\n"
-             "  {protocol: bolt, address: {socket_address: {address: 127.0.0.1, port_value: 1}}},\n"
-             "  {protocol: bolt, address: {socket_address: {address: localhost, port_value: 2}}}]}",
-        "4:14: light_sdk.applications[1].protocol: stands twice\n"
-        "4:56: light_sdk.applications[1].address.socket_address.address: \"localhost\" is not an IP address; names "
-        "are resolved in clusters of type STRICT_DNS only\n");
+    check_says(&own_with_listener,
+               DOOR ", traffic_listener: in,\n  applications: [\n"
+                    "  {protocol: bolt, address: {socket_address: {address: 127.0.0.1, port_value: 1}}},\n"
+                    "  {protocol: bolt, address: {socket_address: {address: localhost, port_value: 2}}}]}",
+               "4:14: light_sdk.applications[1].protocol: stands twice\n"
+               "4:56: light_sdk.applications[1].address.socket_address.address: \"localhost\" is not an IP "
+               "address; names "
+               "are resolved in clusters of type STRICT_DNS only\n");
 }
 
 int main(void)
