@@ -3,12 +3,12 @@
 
 #define TCP_TO_OUT                                                                                           \
     "filters: [{name: tcp, typed_config: {\"@type\": "                                                       \
-    "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, stat_prefix: t, cluster: "
-"out}}]"
+    "type.googleapis.com/envoy.extensions.filters.network.tcp_proxy.v3.TcpProxy, "                           \
+    "stat_prefix: t, cluster: out}}]"
 #define CHAIN "filter_chains: [{" TCP_TO_OUT "}]\n"
 
-    static const struct frame bare_listener = { CLUSTERS "  listeners:\n  -\n", 4,
-                                                "static_resources.listeners[0]" };
+static const struct frame bare_listener = { CLUSTERS "  listeners:\n  -\n", 4,
+                                            "static_resources.listeners[0]" };
 
 static void a_listener_has_envoy_s_defaults_and_our_detection_time(void **state)
 {
