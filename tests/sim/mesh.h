@@ -60,7 +60,7 @@ struct mesh_sidecar {
     struct sp_log log;
     struct sp_snapshot *next; /* being put together; see mesh_apply */
     uint64_t versions;
-    bool up;
+    bool up, draining;
     uint64_t most_slab_bytes; /* of any worker, at any look */
 };
 
@@ -96,6 +96,8 @@ bool mesh_chance(struct mesh *mesh, uint32_t permille);
 /* --- sidecars ------------------------------------------------------------------------------------------- */
 
 struct mesh_sidecar *mesh_sidecar(struct mesh *mesh, const char *ip, uint32_t workers);
+/* On the machine of another. */
+struct mesh_sidecar *mesh_sidecar_beside(struct mesh_sidecar *sidecar, uint32_t workers);
 /* The loop of an application on the sidecar's machine. */
 struct sp_loop *mesh_app_loop(struct mesh_sidecar *sidecar);
 
