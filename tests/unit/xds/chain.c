@@ -43,7 +43,7 @@ static void what_http_says_is_taken(void **state)
 {
     (void)state;
     struct loaded l;
-    check_takes_by_wire(
+    check_takes(
         &hcm_frame,
         "codec_type: HTTP1\n"
         "stream_idle_timeout: 10s\nrequest_timeout: 20s\nrequest_headers_timeout: 5s\n"
@@ -52,7 +52,7 @@ static void what_http_says_is_taken(void **state)
         "max_request_headers_kb: 16\nuse_remote_address: true\nxff_num_trusted_hops: 2\n"
         "generate_request_id: false\npreserve_external_request_id: true\nnormalize_path: "
         "true\nmerge_slashes: true\n"
-        "server_name: s\nhttp_protocol_options: {allow_absolute_url: true, accept_http_10: true, "
+        "http_protocol_options: {allow_absolute_url: true, accept_http_10: true, "
         "enable_trailers: true}\n"
         "path_with_escaped_slashes_action: KEEP_UNCHANGED\n",
         &l);
@@ -67,17 +67,25 @@ static void what_http_says_is_taken(void **state)
     assert_int_equal(c->xff_hops, 2);
     assert_true(c->use_remote_address && c->preserve_request_id && c->normalize_path && c->merge_slashes);
     assert_false(c->generate_request_id);
-    check_str(c->server_name, "s");
     unload(&l);
 }
 
-static void a_server_header_passes_through_where_told(void **state)
+/* Files may not say it yet: the Server header stays as the application wrote it. */
+static void a_server_header_is_named_by_the_wire_alone(void **state)
 {
     (void)state;
     struct loaded l;
+    check_says(
+        &hcm_frame, "server_name: s",
+        "1:1: server_name: is known to Envoy but not supported: the Server header stays as the application "
+        "wrote it\n");
+    check_takes_by_wire(&hcm_frame, "server_name: s", &l);
+    check_str(chain_of(&l)->server_name, "s");
+    unload(&l);
     check_takes_by_wire(&hcm_frame, "server_name: s\nserver_header_transformation: PASS_THROUGH", &l);
     assert_int_equal(chain_of(&l)->server_name.len, 0);
     unload(&l);
+    check_fine(&hcm_frame, "server_header_transformation: PASS_THROUGH");
 }
 
 static void upgrades_are_let_through_where_told(void **state)
@@ -403,7 +411,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(http_has_envoy_s_defaults_and_two_of_ours),
         cmocka_unit_test(what_http_says_is_taken),
-        cmocka_unit_test(a_server_header_passes_through_where_told),
+        cmocka_unit_test(a_server_header_is_named_by_the_wire_alone),
         cmocka_unit_test(upgrades_are_let_through_where_told),
         cmocka_unit_test(what_http_cannot_do_is_refused_by_name),
         cmocka_unit_test(routes_by_xds_are_refused),
