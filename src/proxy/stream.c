@@ -562,6 +562,7 @@ static bool take_retry(struct sp_stream *s, enum sp_why why)
         return false;
     if (!sp_lease_take(&s->cluster->retries)) {
         sp_cell_add(&s->cluster->cells.rq_retry_overflow, 1);
+        s->why = SP_WHY_RETRY_LIMIT;
         return false;
     }
     s->retrying = true;

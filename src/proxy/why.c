@@ -84,7 +84,7 @@ static const struct sp_why_row rows[] = {
                                  "is the client slow? stream_idle_timeout and request_timeout bound this" },
     [SP_WHY_TOO_MANY_STREAMS] = { "TOO_MANY_STREAMS", 503, "OM", "overload",
                                   "the process has too many calls under way",
-                                  "raise max_streams, or add instances" },
+                                  "add instances: a process carries 100,000 calls at once" },
     [SP_WHY_MEMORY] = { "MEMORY", 503, "OM", "overload", "memory for the call is used up",
                         "raise memory_bytes, or look who holds it: /memory" },
     [SP_WHY_DESCRIPTORS] = { "DESCRIPTORS", 503, "OM", "overload", "no file descriptor is left",

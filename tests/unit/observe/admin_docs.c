@@ -44,7 +44,7 @@ static const struct {
     [SP_WHY_HEADERS_TIMEOUT] = { "请求头没有及时发完", "客户端慢，还是攻击？时限是 request_headers_timeout" },
     [SP_WHY_REQUEST_TIMEOUT] = { "请求体没有及时发完",
                                  "客户端慢吗？时限是 stream_idle_timeout 和 request_timeout" },
-    [SP_WHY_TOO_MANY_STREAMS] = { "进程里正在进行的调用太多", "调高 max_streams，或增加实例" },
+    [SP_WHY_TOO_MANY_STREAMS] = { "进程里正在进行的调用太多", "增加实例：一个进程最多同时承载 100,000 个调用" },
     [SP_WHY_MEMORY] = { "给调用用的内存用完", "调高 memory_bytes，或看 /memory 是谁占着" },
     [SP_WHY_DESCRIPTORS] = { "没有文件描述符了", "调高 LimitNOFILE" },
     [SP_WHY_REGEX_LIMIT] = { "路由表里的正则表达式到了工作量上限", "把表达式写简单" },
