@@ -60,7 +60,7 @@ static struct sp_endpoint *endpoint_new(struct sp_cluster *cluster, const sp_add
 
 static void endpoint_free(struct sp_endpoint *ep)
 {
-    SP_ASSERT(ep->users == 0 && sp_list_is_empty(&ep->pending));
+    SP_ASSERT(ep->users == 0 && sp_list_is_empty(&ep->pending) && sp_list_is_empty(&ep->idle));
     sp_list_remove(&ep->link);
     sp_mem_free(ep->text);
     sp_mem_free(ep);
@@ -84,6 +84,12 @@ void sp_endpoint_unuse(struct sp_endpoint *ep)
         cluster_free_now(cluster);
 }
 
+/* Address, port and family lie one behind the other. */
+static sp_str dst_key(const sp_addr *addr)
+{
+    return sp_str_of(addr, offsetof(sp_addr, family) + sizeof(addr->family));
+}
+
 /* No new call; what it has ends by itself. */
 static void endpoint_leave(struct sp_endpoint *ep)
 {
@@ -91,6 +97,8 @@ static void endpoint_leave(struct sp_endpoint *ep)
         return;
     ep->users++;
     ep->gone = true;
+    if (ep->original_dst)
+        sp_map_remove(&ep->cluster->by_dst, dst_key(&ep->addr));
     sp_pool_close_idle(ep);
     sp_endpoint_unuse(ep);
 }
@@ -205,8 +213,7 @@ sp_err sp_cluster_new(struct sp_worker *worker, struct sp_resource *resource,
 
 static void cluster_free_now(struct sp_cluster *cluster)
 {
-    sp_balance_deinit(&cluster->balance);
-    sp_mem_free(cluster->set);
+    sp_list_remove(&cluster->link);
     sp_map_deinit(&cluster->by_dst);
     sp_lease_deinit(&cluster->connections);
     sp_lease_deinit(&cluster->pending);
@@ -221,6 +228,11 @@ void sp_cluster_free(struct sp_cluster *cluster)
 {
     cluster->users++;
     cluster->gone = true;
+    sp_list_push(&cluster->worker->gone_clusters, &cluster->link);
+    sp_balance_deinit(&cluster->balance); /* a call that tries again finds nobody, and not who has left */
+    sp_mem_free(cluster->set);
+    cluster->set = NULL;
+    cluster->set_count = 0;
     struct sp_endpoint *ep;
     SP_LIST_EACH(&cluster->all, ep, next, struct sp_endpoint, link)
         endpoint_leave(ep);
@@ -248,9 +260,12 @@ sp_err sp_cluster_update(struct sp_cluster *cluster, struct sp_resource *resourc
     cluster->spec = resource->cluster;
     sp_resource_ref(resource);
     cluster->resource = resource;
-    err = cluster->spec->kind == SP_CLUSTER_STATIC
-              ? set_static(cluster)
-              : sp_balance_set(&cluster->balance, cluster->set, cluster->set_count);
+    if (cluster->spec->kind == SP_CLUSTER_STATIC)
+        err = set_static(cluster);
+    else if (cluster->spec->kind == SP_CLUSTER_ORIGINAL_DST) /* calls say where: there is no set */
+        err = sp_cluster_set_endpoints(cluster, NULL, 0);
+    else
+        err = sp_balance_set(&cluster->balance, cluster->set, cluster->set_count);
     if (err) {
         sp_balance_deinit(&cluster->balance);
         cluster->balance = balance_before;
@@ -259,16 +274,9 @@ sp_err sp_cluster_update(struct sp_cluster *cluster, struct sp_resource *resourc
         sp_resource_unref(resource);
         return err;
     }
-    cluster->last_series = NULL;
     sp_balance_deinit(&balance_before);
     sp_resource_unref(before);
     return 0;
-}
-
-/* Address, port and family lie one behind the other. */
-static sp_str dst_key(const sp_addr *addr)
-{
-    return sp_str_of(addr, offsetof(sp_addr, family) + sizeof(addr->family));
 }
 
 static struct sp_endpoint *pick_dst(struct sp_cluster *cluster, const sp_addr *dst, enum sp_why *ret_why)
@@ -290,17 +298,21 @@ static struct sp_endpoint *pick_dst(struct sp_cluster *cluster, const sp_addr *d
     if (!ep)
         return NULL;
     describe(ep, NULL);
-    ep->original_dst = true;
     if (sp_map_put(&cluster->by_dst, dst_key(&ep->addr), ep, NULL)) {
         endpoint_leave(ep);
         return NULL;
     }
+    ep->original_dst = true;
     return ep;
 }
 
 struct sp_endpoint *sp_cluster_pick(struct sp_cluster *cluster, const struct sp_balance_key *key,
                                     const sp_addr *dst, enum sp_why *ret_why)
 {
+    if (cluster->gone) { /* a call that tries again: its cluster has left the configuration meanwhile */
+        *ret_why = SP_WHY_NO_CLUSTER;
+        return NULL;
+    }
     if (cluster->spec->kind == SP_CLUSTER_ORIGINAL_DST)
         return pick_dst(cluster, dst, ret_why);
     struct sp_endpoint *ep = sp_balance_pick(&cluster->balance, key);
@@ -321,9 +333,7 @@ void sp_cluster_tick(struct sp_cluster *cluster)
         return;
     struct sp_endpoint *ep;
     SP_LIST_EACH(&cluster->all, ep, next, struct sp_endpoint, link) {
-        if (!ep->original_dst || ep->gone || ep->users)
-            continue;
-        sp_map_remove(&cluster->by_dst, dst_key(&ep->addr));
-        endpoint_leave(ep);
+        if (ep->original_dst && !ep->users)
+            endpoint_leave(ep);
     }
 }

@@ -39,12 +39,14 @@ struct sp_endpoint {
     struct sp_list lingering;  /* of sp_line.pool_link: no further call, last bytes are leaving */
     struct sp_list pending;    /* of sp_stream.pool_link: calls that wait for a line */
     uint32_t connecting_count, pending_count;
-    bool serving; /* pending calls are being given lines */
+    bool serving;                  /* pending calls are being given lines */
+    struct sp_series *last_series; /* of the last call: report.c */
     sp_cell rq_total, rq_error, cx_total, cx_active, cx_connect_fail;
 };
 
 struct sp_cluster {
     struct sp_worker *worker;
+    struct sp_list link;          /* gone: on worker->gone_clusters */
     struct sp_resource *resource; /* a reference; spec lives in it */
     const struct sp_cluster_spec *spec;
     struct sp_cluster_shared *shared;
@@ -57,8 +59,7 @@ struct sp_cluster {
     struct sp_codec_limits limits; /* of answers */
     struct sp_cluster_cells cells;
     struct sp_hist rq_time_ns;
-    struct sp_series *last_series; /* of the last call: report.c */
-    uint32_t users;                /* calls that point here */
+    uint32_t users; /* calls that point here */
     bool gone;
     bool resolved; /* STRICT_DNS: at least one answer came */
 };

@@ -9,8 +9,10 @@
  * (detect_ns) the connection is taken as raw TCP. A relay to such a server needs the chain for raw bytes;
  * where there is none the connection is cut with NOT_DETECTED, in words that say what is missing.
  *
- * The choice among chains is Envoy's, field by field: destination port, destination address (longest prefix),
- * transport, application protocol, source address; then the default chain. */
+ * The choice among chains is Envoy's, condition by condition: destination port, destination address (longest
+ * prefix), transport, application protocol, source address. Each keeps the chains that say the most special
+ * thing that holds, and there is no way back: when those fail a later condition, the default chain is left.
+ * */
 #include "proxy/intake.h"
 
 #include <string.h>
@@ -30,15 +32,13 @@
 
 struct sp_intake {
     struct sp_conn conn;
-    struct sp_listener *listener; /* whose chains count: may be another's than it came in by */
-    struct sp_listener *home;     /* which accepted and counts it */
+    struct sp_listener *listener; /* which counts it; may be another than it came in by: find_listener */
     struct sp_list link;          /* worker->intakes */
     struct sp_timer timer;
     struct sp_origin origin;
     enum sp_why why;
     bool proxy_header_done;
     bool rests; /* the time for detection is over, and it may stay all the same */
-    bool handed_over;
 };
 
 static const struct sp_conn_ops conn_ops;
@@ -68,40 +68,85 @@ static bool speaks(const struct sp_chain_spec *spec, enum sp_protocol protocol)
     return false;
 }
 
-/* Envoy's order of conditions as one number: more specific is larger; -1 = does not match. */
-static int64_t score(const struct sp_chain_spec *spec, const struct sp_origin *origin,
-                     enum sp_protocol protocol, bool known)
+/* A condition of a chain: -1 = it does not hold, 0 = the chain has none, more = the more special one. */
+typedef int (*condition)(const struct sp_chain_spec *spec, const struct sp_origin *origin,
+                         enum sp_protocol protocol);
+
+static const sp_addr *called(const struct sp_origin *origin)
 {
-    const sp_addr *dst = origin->dst.family ? &origin->dst : &origin->local;
-    int64_t port = spec->match_port == 0 ? 0 : spec->match_port == dst->port ? 1 : -1;
-    int64_t to = net_bits(spec->match_nets, spec->match_net_count, dst);
-    int64_t from = net_bits(spec->match_sources, spec->match_source_count, &origin->peer);
-    bool protocol_fits = !known || speaks(spec, protocol);
-    if (port < 0 || to < 0 || from < 0 || !protocol_fits)
-        return -1;
-    int64_t names = spec->match_protocol_count ? 1 : 0;
-    return ((port << 8 | to) << 2 | (int64_t)spec->match_raw << 1 | names) << 8 | from;
+    return origin->dst.family ? &origin->dst : &origin->local;
 }
 
-/* *ret_depends: the answer may change when the protocol is known. */
-static struct sp_chain *choose(const struct sp_intake *in, enum sp_protocol protocol, bool known,
-                               bool *ret_depends)
+static int on_port(const struct sp_chain_spec *spec, const struct sp_origin *origin,
+                   enum sp_protocol protocol)
+{
+    (void)protocol;
+    return !spec->match_port ? 0 : spec->match_port == called(origin)->port ? 1 : -1;
+}
+
+static int on_address(const struct sp_chain_spec *spec, const struct sp_origin *origin,
+                      enum sp_protocol protocol)
+{
+    (void)protocol;
+    return net_bits(spec->match_nets, spec->match_net_count, called(origin));
+}
+
+static int on_transport(const struct sp_chain_spec *spec, const struct sp_origin *origin,
+                        enum sp_protocol protocol)
+{
+    (void)origin, (void)protocol;
+    return spec->match_raw; /* there is no other yet */
+}
+
+static int on_protocol(const struct sp_chain_spec *spec, const struct sp_origin *origin,
+                       enum sp_protocol protocol)
+{
+    (void)origin;
+    if (!spec->match_protocol_count || protocol == SP_PROTO_NONE)
+        return 0;
+    return speaks(spec, protocol) ? 1 : -1;
+}
+
+static int on_source(const struct sp_chain_spec *spec, const struct sp_origin *origin,
+                     enum sp_protocol protocol)
+{
+    (void)protocol;
+    return net_bits(spec->match_sources, spec->match_source_count, &origin->peer);
+}
+
+/* In Envoy's order. */
+static const condition conditions[] = { on_port, on_address, on_transport, on_protocol, on_source };
+
+/* Of the chains that are left (sp_chain.fits), keep those that say the most special thing of `c`. */
+static void narrow(const struct sp_intake *in, uint32_t count, condition c, enum sp_protocol protocol)
+{
+    struct sp_chain **chains = in->listener->chains;
+    int best = 0;
+    for (uint32_t i = 0; i < count; i++)
+        if (chains[i]->fits)
+            best = SP_MAX(best, c(chains[i]->spec, &in->origin, protocol));
+    for (uint32_t i = 0; i < count; i++)
+        chains[i]->fits = chains[i]->fits && c(chains[i]->spec, &in->origin, protocol) == best;
+}
+
+/* `protocol` NONE: not known yet; *ret_depends: the answer may change when it is. */
+static struct sp_chain *choose(const struct sp_intake *in, enum sp_protocol protocol, bool *ret_depends)
 {
     const struct sp_listener *listener = in->listener;
+    uint32_t count = listener->spec->has_default ? listener->chain_count - 1 : listener->chain_count;
     struct sp_chain *best = NULL;
-    int64_t best_score = -1;
-    uint32_t matched = listener->spec->has_default ? listener->chain_count - 1 : listener->chain_count;
     *ret_depends = false;
-    for (uint32_t i = 0; i < matched; i++) {
-        struct sp_chain *chain = listener->chains[i];
-        int64_t s = score(chain->spec, &in->origin, protocol, known);
-        if (s >= 0 && chain->spec->match_protocol_count)
-            *ret_depends = true;
-        if (s > best_score) {
-            best_score = s;
-            best = chain;
-        }
+    for (uint32_t i = 0; i < count; i++)
+        listener->chains[i]->fits = true;
+    for (unsigned c = 0; c < SP_COUNTOF(conditions); c++) {
+        if (conditions[c] == on_protocol && protocol == SP_PROTO_NONE)
+            for (uint32_t i = 0; i < count; i++)
+                *ret_depends |= listener->chains[i]->fits && listener->chains[i]->spec->match_protocol_count;
+        narrow(in, count, conditions[c], protocol);
     }
+    for (uint32_t i = 0; i < count && !best; i++)
+        if (listener->chains[i]->fits)
+            best = listener->chains[i];
     if (!best && listener->spec->has_default)
         best = listener->chains[listener->chain_count - 1];
     if (best && best->spec->kind != SP_CHAIN_TCP && best->spec->protocol == SP_PROTO_NONE)
@@ -119,12 +164,12 @@ static const struct sp_codec *codec_for(const struct sp_intake *in, const struct
         p = SP_PROTO_BOLT2; /* one name for both versions: the first byte tells */
     if (chain->spec->kind == SP_CHAIN_RPC && p == SP_PROTO_HTTP1 && !chain->spec->protocol)
         return NULL;
-    return p < SP_PROTO_COUNT ? in->home->worker->process->codecs[p] : NULL;
+    return p < SP_PROTO_COUNT ? in->listener->worker->process->codecs[p] : NULL;
 }
 
 static void leave(struct sp_intake *in)
 {
-    sp_timer_stop(in->home->worker->loop, &in->timer);
+    sp_timer_stop(in->listener->worker->loop, &in->timer);
     sp_list_remove(&in->link);
 }
 
@@ -161,35 +206,50 @@ static void hand_over(struct sp_intake *in, struct sp_chain *chain, enum sp_prot
 
 static void arm_detection(struct sp_intake *in)
 {
-    uint64_t ns = in->home->spec->detect_ns;
-    sp_timer_set(in->home->worker->loop, &in->timer, ns ? ns : DETECT_NS_DEFAULT);
+    uint64_t ns = in->listener->spec->detect_ns;
+    sp_timer_set(in->listener->worker->loop, &in->timer, ns ? ns : DETECT_NS_DEFAULT);
+}
+
+/* Is there a chain for a connection that says nothing, or nothing that we know? */
+static bool takes_raw(const struct sp_intake *in)
+{
+    bool depends;
+    const struct sp_chain *raw = choose(in, SP_PROTO_TCP, &depends);
+    return raw && raw->spec->kind == SP_CHAIN_TCP;
 }
 
 /* Nothing has come in time, and raw bytes have no chain here: it was opened ahead, and may wait as long as an
  * idle connection does. `likely`: the chain that would have been its own, or NULL. False: not (any more). */
 static bool rest(struct sp_intake *in, const struct sp_chain *likely)
 {
-    bool depends;
-    const struct sp_chain *raw = choose(in, SP_PROTO_TCP, true, &depends);
-    if (in->conn.in_len || in->rests || (raw && raw->spec->kind == SP_CHAIN_TCP))
+    if (in->conn.in_len || in->rests || takes_raw(in))
         return false;
     in->rests = true;
     uint64_t ns = likely ? likely->spec->idle_ns : IDLE_NS_DEFAULT;
     if (ns)
-        sp_timer_set(in->home->worker->loop, &in->timer, ns);
+        sp_timer_set(in->listener->worker->loop, &in->timer, ns);
     return true;
+}
+
+/* As far as the first bytes tell; a chain for Bolt asks the first one alone, for the version. */
+static enum sp_protocol spoken(const struct sp_intake *in, bool depends)
+{
+    if (!in->conn.in_len)
+        return SP_PROTO_NONE;
+    if (!depends)
+        return in->conn.in_at[0] == 2 ? SP_PROTO_BOLT2 : SP_PROTO_BOLT;
+    return sp_detect(sp_str_of(in->conn.in_at, in->conn.in_len), NULL);
 }
 
 /* Look at what is known; hand over, cut, or wait for (more) bytes. `late`: no more will come in time. */
 static void look(struct sp_intake *in, bool late)
 {
     bool depends;
-    struct sp_chain *chain = choose(in, SP_PROTO_NONE, false, &depends);
+    struct sp_chain *chain = choose(in, SP_PROTO_NONE, &depends);
     enum sp_protocol protocol = SP_PROTO_NONE;
     bool bolt = chain && chain->spec->protocol == SP_PROTO_BOLT;
     if (depends || bolt) {
-        protocol = in->conn.in_len ? sp_detect(sp_str_of(in->conn.in_at, in->conn.in_len), NULL)
-                                   : SP_PROTO_NONE;
+        protocol = spoken(in, depends);
         if (protocol == SP_PROTO_NONE && in->rests && in->conn.in_len && !late) {
             in->rests = false; /* it speaks: now the words must come in time */
             arm_detection(in);
@@ -202,10 +262,10 @@ static void look(struct sp_intake *in, bool late)
         }
         if (protocol == SP_PROTO_NONE)
             protocol = SP_PROTO_TCP;
-        chain = choose(in, protocol, true, &depends);
+        chain = choose(in, protocol, &depends);
     }
     if (!chain) {
-        sp_cell_add(&in->home->cells.no_filter_chain_match, 1);
+        sp_cell_add(&in->listener->cells.no_filter_chain_match, 1);
         cut(in, SP_WHY_NO_CHAIN);
         return;
     }
@@ -223,58 +283,75 @@ static bool read_proxy_header(struct sp_intake *in)
     ssize_t used = sp_proxyproto_read(sp_str_of(in->conn.in_at, in->conn.in_len), &header);
     if (used == 0)
         return false;
-    if (used < 0 && in->home->spec->proxy_protocol_optional) {
+    if (used < 0 && in->listener->spec->proxy_protocol_optional) {
         in->proxy_header_done = true;
         return true;
     }
     if (used < 0) {
-        sp_cell_add(&in->home->cells.proxy_protocol_error, 1);
+        sp_cell_add(&in->listener->cells.proxy_protocol_error, 1);
         cut(in, SP_WHY_PROXY_PROTOCOL);
         return false;
     }
-    in->conn.in_at += used;
-    in->conn.in_len -= (uint32_t)used;
+    sp_conn_skip(&in->conn, (size_t)used);
     in->proxy_header_done = true;
-    if (!header.local && header.from.family) {
+    bool is_ip = header.from.family == SP_ADDR_IP4 || header.from.family == SP_ADDR_IP6;
+    if (!header.local && is_ip) { /* a path would be known no longer than the header lives */
         in->origin.peer = header.from;
         in->origin.dst = header.to;
     }
     return true;
 }
 
-/* use_original_dst: the chains are those of the listener at that address (or its port on any address). */
-static void find_listener(struct sp_intake *in)
+/* The connection is another listener's from here: that one counts it, and lives as long. False: it is full.
+ * */
+static bool move_to(struct sp_intake *in, struct sp_listener *to)
 {
-    struct sp_listener *home = in->home, *at;
-    if (!home->spec->use_original_dst || !in->origin.dst.family)
-        return;
-    struct sp_listener *by_port = NULL;
-    SP_LIST_EACH(&home->worker->listeners, at, next, struct sp_listener, link) {
-        if (at == home || at->spec->addr.port != in->origin.dst.port)
-            continue;
-        static const uint8_t any[16];
-        if (sp_addr_eq(&at->spec->addr, &in->origin.dst)) {
-            in->listener = at;
-            return;
-        }
-        if (!memcmp(at->spec->addr.ip, any, sizeof(any)))
-            by_port = at;
+    struct sp_listener *from = in->listener;
+    sp_cell_add(&to->cells.cx_total, 1);
+    if (to->spec->max_connections && to->active >= to->spec->max_connections) {
+        sp_cell_add(&to->cells.cx_overflow, 1);
+        cut(in, SP_WHY_LISTENER_FULL);
+        return false;
     }
-    if (by_port)
-        in->listener = by_port;
+    to->active++;
+    sp_cell_add(&to->cells.cx_active, 1);
+    in->listener = to;
+    sp_listener_unuse(from);
+    return true;
+}
+
+/* use_original_dst: the chains are those of the listener at that address (or its port on any address). False:
+ * there is one, and it is full. */
+static bool find_listener(struct sp_intake *in)
+{
+    struct sp_listener *home = in->listener, *at, *found = NULL;
+    if (!home->spec->use_original_dst || !in->origin.dst.family)
+        return true;
+    SP_LIST_EACH(&home->worker->listeners, at, next, struct sp_listener, link) {
+        static const uint8_t any[16];
+        const sp_addr *addr = &at->spec->addr;
+        if (at == home || addr->family == SP_ADDR_UNIX || addr->port != in->origin.dst.port)
+            continue;
+        if (sp_addr_eq(addr, &in->origin.dst))
+            return move_to(in, at);
+        if (!memcmp(addr->ip, any, sizeof(any)))
+            found = at;
+    }
+    return !found || move_to(in, found);
 }
 
 static void go_on(struct sp_intake *in, bool late)
 {
-    if (in->home->spec->proxy_protocol && !in->proxy_header_done) {
+    if (in->listener->spec->proxy_protocol && !in->proxy_header_done) {
         if (!read_proxy_header(in)) {
             if (late && !in->conn.closed)
                 cut(in, SP_WHY_PROXY_PROTOCOL);
             return;
         }
-        find_listener(in);
+        if (!find_listener(in))
+            return;
         arm_detection(in);
-        late = false;
+        late = in->conn.end_told; /* then no more will come */
     }
     look(in, late);
 }
@@ -289,7 +366,7 @@ static struct sp_intake *intake_of(struct sp_conn *conn)
 static void on_timer(struct sp_timer *timer)
 {
     struct sp_intake *in = SP_CONTAINER(timer, struct sp_intake, timer);
-    sp_cell_add(&in->home->cells.detect_timeout, !in->rests);
+    sp_cell_add(&in->listener->cells.detect_timeout, !in->rests);
     go_on(in, true);
 }
 
@@ -303,20 +380,21 @@ static void on_end(struct sp_conn *conn, sp_err err, bool mid_message)
 {
     struct sp_intake *in = intake_of(conn);
     (void)mid_message;
-    if (err == SP_E_CLOSED && conn->in_len) {
-        go_on(in, true); /* it has said all it will: an HTTP/1.0 request with a half-closed end */
-        return;
-    }
-    cut(in, SP_WHY_NONE);
+    bool spoke = conn->in_len > 0; /* all that it will say: an HTTP/1.0 request with a half-closed end */
+    bool waits = !in->listener->spec->proxy_protocol || in->proxy_header_done;
+    if (err == SP_E_CLOSED && (spoke || (waits && takes_raw(in))))
+        go_on(in, true);
+    else
+        cut(in, SP_WHY_CLIENT_GONE);
 }
 
 static void on_closed(struct sp_conn *conn)
 {
     struct sp_intake *in = intake_of(conn);
-    struct sp_listener *home = in->home;
+    struct sp_listener *listener = in->listener;
     enum sp_why why = in->why;
     sp_mem_free(in);
-    sp_listener_refuse(home, -1, why);
+    sp_listener_refuse(listener, -1, why);
 }
 
 static void on_event(struct sp_conn *conn, struct sp_event *ev, struct sp_slab *slab)
@@ -343,7 +421,7 @@ void sp_intake_start(struct sp_listener *listener, int fd, const sp_addr *peer)
         sp_listener_refuse(listener, fd, SP_WHY_MEMORY);
         return;
     }
-    in->listener = in->home = listener;
+    in->listener = listener;
     in->origin.peer = *peer;
     in->origin.local = listener->bound;
     in->timer.on_fire = on_timer;
@@ -362,7 +440,9 @@ void sp_intake_start(struct sp_listener *listener, int fd, const sp_addr *peer)
         SP_IGNORE(sp_sock_local(&in->conn.sock, &in->origin.local)); /* the bound address stands in */
     if (spec->transparent && !in->origin.dst.family && in->origin.local.port != listener->bound.port)
         in->origin.dst = in->origin.local; /* TPROXY: the socket has the address that was called */
-    find_listener(in);
+    if (!spec->proxy_protocol && !find_listener(in))
+        return;
+    spec = in->listener->spec;
     sp_ns wait = spec->proxy_protocol ? PROXY_HEADER_NS
                  : spec->detect_ns    ? spec->detect_ns
                                       : DETECT_NS_DEFAULT;

@@ -277,9 +277,3 @@ void sp_listener_free(struct sp_listener *listener)
     if (listener->active == 0)
         listener_free_now(listener);
 }
-
-void sp_listener_pause(struct sp_listener *listener, bool on)
-{
-    if (listener->accepting)
-        sp_acceptor_pause(&listener->acceptor, on);
-}

@@ -22,6 +22,7 @@ struct sp_chain {
     struct sp_hist rq_time_ns;
     uint32_t users;
     bool gone;
+    bool fits; /* while one is chosen: still in question */
 };
 
 struct sp_listener {
@@ -50,7 +51,6 @@ sp_err sp_listener_update(struct sp_listener *listener, struct sp_resource *reso
 void sp_listener_free(struct sp_listener *listener);
 /* Once a second: accepting goes on after it had to rest. */
 void sp_listener_tick(struct sp_listener *listener);
-void sp_listener_pause(struct sp_listener *listener, bool on);
 
 /* A connection cannot be served: closes `fd`, counts, says why. The lease and the count are given back. */
 void sp_listener_refuse(struct sp_listener *listener, int fd, enum sp_why why);

@@ -4,8 +4,9 @@
  * beginnings of a few strings and is formatted later, by another thread (observe/). Nobody formats a number
  * on a request's way.
  *
- * The series of a call is found by what can change it: chain, cluster, endpoint's workload, status, reason.
- * Each cluster remembers the last one, so that most calls compare a few integers and hash nothing. */
+ * The series of a call is found by what can change it: direction, cluster, endpoint's workload, status,
+ * reason. Each endpoint, whose cluster and workload are always the same, remembers the last one, so that most
+ * calls compare a few integers and hash nothing. */
 #include "proxy/report.h"
 
 #include <string.h>
@@ -34,14 +35,14 @@ static struct sp_series *series_of(struct sp_stream *s)
         key.workload = s->endpoint->workload;
         key.workload_namespace = s->endpoint->workload_namespace;
     }
-    struct sp_series *last = cluster ? cluster->last_series : NULL;
+    struct sp_series *last = s->endpoint ? s->endpoint->last_series : NULL;
     if (last && last->key.status == key.status && last->key.why == key.why &&
         last->key.app_error == key.app_error && last->key.direction == key.direction &&
-        last->key.protocol == key.protocol && last->key.workload.ptr == key.workload.ptr)
+        last->key.protocol == key.protocol)
         return last;
     struct sp_series *series = sp_worker_series(s->worker, &key, cluster ? cluster->spec : NULL);
-    if (cluster && series && series->key.workload.ptr == key.workload.ptr)
-        cluster->last_series = series;
+    if (s->endpoint)
+        s->endpoint->last_series = series;
     return series;
 }
 
@@ -77,6 +78,8 @@ static void count(struct sp_stream *s, sp_ns duration)
 static void add_str(struct sp_report *report, enum sp_report_str which, sp_str s, uint32_t *at)
 {
     size_t len = s.len, room = SP_REPORT_TEXT - *at;
+    if (which != SP_REPORT_PATH)
+        room = SP_MIN(room, (size_t)STR_MOST);
     if (len > room) {
         len = room;
         report->cut = true;
@@ -102,18 +105,18 @@ static void add_strs(struct sp_report *report, const struct sp_stream *s)
     const struct sp_head *head = &s->request;
     uint32_t at = 0;
     sp_str id = sp_head_value(head, SP_HDR_X_REQUEST_ID), trace = trace_id(head);
-    add_str(report, SP_REPORT_SERVICE, head->service, &at);
-    add_str(report, SP_REPORT_METHOD, head->method, &at);
-    add_str(report, SP_REPORT_PATH, head->path, &at);
     add_str(report, SP_REPORT_REQUEST_ID, id.ptr ? id : trace, &at);
     add_str(report, SP_REPORT_TRACE_ID, trace, &at);
-    add_str(report, SP_REPORT_USER_AGENT, sp_head_value(head, SP_HDR_USER_AGENT), &at);
-    add_str(report, SP_REPORT_FORWARDED_FOR, sp_head_value(head, SP_HDR_X_FORWARDED_FOR), &at);
     add_str(report, SP_REPORT_CLUSTER, s->cluster ? s->cluster->spec->name : SP_STR_NULL, &at);
     add_str(report, SP_REPORT_ROUTE, s->choice.route ? s->choice.route->name : SP_STR_NULL, &at);
-    add_str(report, SP_REPORT_CALLER_APP, sp_head_value(head, SP_HDR_SOFA_APP), &at);
     add_str(report, SP_REPORT_CHAIN, s->chain ? s->chain->spec->stat_prefix : SP_STR_NULL, &at);
     add_str(report, SP_REPORT_FAILURE, sp_str_c(s->failure), &at);
+    add_str(report, SP_REPORT_METHOD, head->method, &at);
+    add_str(report, SP_REPORT_SERVICE, head->service, &at);
+    add_str(report, SP_REPORT_CALLER_APP, sp_head_value(head, SP_HDR_SOFA_APP), &at);
+    add_str(report, SP_REPORT_USER_AGENT, sp_head_value(head, SP_HDR_USER_AGENT), &at);
+    add_str(report, SP_REPORT_FORWARDED_FOR, sp_head_value(head, SP_HDR_X_FORWARDED_FOR), &at);
+    add_str(report, SP_REPORT_PATH, head->path, &at);
 }
 
 void sp_report_call(struct sp_stream *s, const struct sp_line *caller)

@@ -37,6 +37,7 @@ sp_err sp_worker_init(struct sp_worker *worker, struct sp_process *process, stru
     worker->loop = loop;
     sp_list_init(&worker->listeners);
     sp_list_init(&worker->gone_listeners);
+    sp_list_init(&worker->gone_clusters);
     sp_list_init(&worker->streams);
     sp_list_init(&worker->no_mux.behind);
     sp_list_init(&worker->no_mux.binds);
@@ -72,32 +73,56 @@ fail_ring:
     return err;
 }
 
+static bool is_empty(const struct sp_worker *worker)
+{
+    return sp_list_is_empty(&worker->streams) && sp_list_is_empty(&worker->lines) &&
+           sp_list_is_empty(&worker->relays) && sp_list_is_empty(&worker->intakes);
+}
+
+/* Whoever ends one may end others on the same list, and some have ended already and only wait to be told so:
+ * each is taken once. */
+static void close_lines(struct sp_list *lines)
+{
+    struct sp_list batch, *at;
+    sp_list_init(&batch);
+    while ((at = sp_list_pop_first(lines)))
+        sp_list_push(&batch, at);
+    while ((at = sp_list_pop_first(&batch))) {
+        sp_list_push(lines, at);
+        sp_line_close(SP_CONTAINER(at, struct sp_line, link), SP_WHY_DRAINING, true);
+    }
+}
+
+static void close_cluster_lines(struct sp_cluster *cluster)
+{
+    cluster->users++;
+    struct sp_endpoint *ep;
+    SP_LIST_EACH(&cluster->all, ep, next, struct sp_endpoint, link) {
+        ep->users++;
+        close_lines(&ep->idle);
+        close_lines(&ep->busy);
+        close_lines(&ep->connecting);
+        close_lines(&ep->lingering);
+        sp_endpoint_unuse(ep);
+    }
+    sp_cluster_unuse(cluster);
+}
+
 static void cut_everything(struct sp_worker *worker)
 {
     struct sp_listener *listener;
     SP_LIST_EACH(&worker->listeners, listener, next, struct sp_listener, link)
         sp_listener_free(listener);
-    struct sp_line *line;
-    SP_LIST_EACH(&worker->lines, line, next_line, struct sp_line, link)
-        sp_line_close(line, SP_WHY_DRAINING, true);
+    close_lines(&worker->lines);
     sp_intake_cut_all(worker);
     sp_relay_cut_all(worker);
     size_t at = 0;
-    sp_str name;
     void *value;
-    while (sp_map_next(&worker->clusters, &at, &name, &value)) {
-        struct sp_cluster *cluster = value;
-        struct sp_endpoint *ep;
-        SP_LIST_EACH(&cluster->all, ep, next_ep, struct sp_endpoint, link) {
-            ep->users++;
-            struct sp_list *lists[] = { &ep->idle, &ep->busy, &ep->connecting };
-            for (unsigned i = 0; i < SP_COUNTOF(lists); i++)
-                while (!sp_list_is_empty(lists[i]))
-                    sp_line_close(SP_CONTAINER(lists[i]->next, struct sp_line, pool_link), SP_WHY_DRAINING,
-                                  true);
-            sp_endpoint_unuse(ep);
-        }
-    }
+    while (sp_map_next(&worker->clusters, &at, NULL, &value))
+        close_cluster_lines(value);
+    struct sp_cluster *cluster;
+    SP_LIST_EACH(&worker->gone_clusters, cluster, next_cluster, struct sp_cluster, link)
+        close_cluster_lines(cluster);
 }
 
 static void free_kept(struct sp_worker *worker)
@@ -123,13 +148,14 @@ void sp_worker_deinit(struct sp_worker *worker)
     sp_timer_stop(worker->loop, &worker->tick);
     sp_timer_stop(worker->loop, &worker->deadline);
     sp_loop_turn(worker->loop, 0); /* on_closed of everything */
-    SP_ASSERT(sp_list_is_empty(&worker->streams) && sp_list_is_empty(&worker->lines));
+    SP_ASSERT(is_empty(worker));
     size_t at = 0;
     sp_str name;
     void *value;
     while (sp_map_next(&worker->clusters, &at, &name, &value))
         sp_cluster_free(value);
     sp_map_deinit(&worker->clusters);
+    SP_ASSERT(sp_list_is_empty(&worker->gone_clusters) && sp_list_is_empty(&worker->gone_listeners));
     while (worker->series) {
         struct sp_series *series = worker->series;
         worker->series = series->next;
@@ -164,18 +190,12 @@ static sp_err apply_cluster(struct sp_worker *worker, struct sp_resource *resour
         return 0;
     struct sp_cluster_shared *shared = sp_map_get(&worker->process->clusters, resource->name);
     SP_ASSERT(shared); /* sp_process_cluster comes first */
-    if (cluster) {
-        sp_err err = sp_cluster_update(cluster, resource);
-        if (!err) /* the key's bytes live in the resource: put the new ones in */
-            err = sp_map_remove(&worker->clusters, cluster->spec->name)
-                      ? sp_map_put(&worker->clusters, cluster->spec->name, cluster, NULL)
-                      : 0;
-        return err;
-    }
+    if (cluster)
+        return sp_cluster_update(cluster, resource);
     sp_err err = sp_cluster_new(worker, resource, shared, &cluster);
     if (err)
         return err;
-    err = sp_map_put(&worker->clusters, cluster->spec->name, cluster, NULL);
+    err = sp_map_put(&worker->clusters, shared->name, cluster, NULL); /* whose bytes stay */
     if (err)
         sp_cluster_free(cluster);
     return err;
@@ -217,18 +237,25 @@ static int fd_for(const struct sp_listen_fds *fds, sp_str name)
     return -1;
 }
 
+static bool has_same_socket(const struct sp_listener_spec *a, const struct sp_listener_spec *b)
+{
+    return sp_addr_eq(&a->addr, &b->addr) && a->bind == b->bind && a->transparent == b->transparent;
+}
+
 static sp_err apply_listener(struct sp_worker *worker, struct sp_resource *resource,
                              const struct sp_listen_fds *fds)
 {
     struct sp_listener *listener = find_listener(worker, resource->name);
     if (listener && listener->resource == resource)
         return 0;
-    if (listener && sp_addr_eq(&listener->spec->addr, &resource->listener->addr))
+    if (listener && has_same_socket(listener->spec, resource->listener))
         return sp_listener_update(listener, resource);
-    if (listener) /* another address: a new listener takes over the name */
-        sp_listener_free(listener);
+    struct sp_listener *fresh;
     bool is_unix = resource->listener->addr.family == SP_ADDR_UNIX;
-    return sp_listener_new(worker, resource, fd_for(fds, resource->name), is_unix, &listener);
+    sp_err err = sp_listener_new(worker, resource, fd_for(fds, resource->name), is_unix, &fresh);
+    if (!err && listener) /* the name goes over to the new address only when that is open */
+        sp_listener_free(listener);
+    return err;
 }
 
 sp_err sp_worker_apply(struct sp_worker *worker, struct sp_snapshot *snapshot,
@@ -271,12 +298,6 @@ void sp_worker_set_endpoints(struct sp_worker *worker, sp_str name, const struct
 }
 
 /* ---- once a second ---- */
-
-static bool is_empty(const struct sp_worker *worker)
-{
-    return sp_list_is_empty(&worker->streams) && sp_list_is_empty(&worker->lines) &&
-           sp_list_is_empty(&worker->relays);
-}
 
 static void check_drained(struct sp_worker *worker)
 {
@@ -326,9 +347,14 @@ static void on_last_words(struct sp_timer *timer)
 static void on_deadline(struct sp_timer *timer)
 {
     struct sp_worker *worker = SP_CONTAINER(timer, struct sp_worker, deadline);
-    struct sp_stream *stream;
-    SP_LIST_EACH(&worker->streams, stream, next, struct sp_stream, link)
-        sp_stream_cut(stream, SP_WHY_DRAINING);
+    struct sp_list batch, *at;
+    sp_list_init(&batch);
+    while ((at = sp_list_pop_first(&worker->streams)))
+        sp_list_push(&batch, at);
+    while ((at = sp_list_pop_first(&batch))) { /* one may end others, or wait with its refusal */
+        sp_list_push(&worker->streams, at);
+        sp_stream_cut(SP_CONTAINER(at, struct sp_stream, link), SP_WHY_DRAINING);
+    }
     worker->deadline.on_fire = on_last_words; /* what was just said has still to leave */
     sp_timer_set(worker->loop, &worker->deadline, LAST_WORDS_NS);
 }
@@ -359,8 +385,9 @@ void sp_worker_drain(struct sp_worker *worker, sp_ns deadline_ns,
 
 static void put(char **at, sp_str s)
 {
-    memcpy(*at, &s.len, sizeof(uint16_t));
-    *at += sizeof(uint16_t);
+    uint16_t len = (uint16_t)s.len; /* the text that all this goes into is shorter */
+    memcpy(*at, &len, sizeof(len));
+    *at += sizeof(len);
     if (s.len)
         memcpy(*at, s.ptr, s.len);
     *at += s.len;

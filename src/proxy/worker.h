@@ -23,7 +23,8 @@ struct sp_worker {
     struct sp_link link;
     struct sp_snapshot *snapshot;  /* our reference */
     struct sp_list listeners;      /* of sp_listener.link */
-    struct sp_map clusters;        /* name -> struct sp_cluster; names live in the clusters */
+    struct sp_map clusters;        /* name -> struct sp_cluster; names live in sp_process.clusters */
+    struct sp_list gone_clusters;  /* of sp_cluster.link: out of the configuration, kept by their calls */
     struct sp_list gone_listeners; /* of sp_listener.link: closed, kept by their connections */
     struct sp_list streams;        /* of sp_stream.link: calls under way */
     struct sp_list lines;          /* of sp_line.link: all downstream connections */
@@ -46,14 +47,13 @@ struct sp_worker {
     struct sp_series *series; /* published list */
     struct sp_map series_by_key;
     uint32_t series_count;
-    struct sp_timer tick;     /* once a second while anything is open */
+    struct sp_timer tick;     /* once a second */
     struct sp_timer deadline; /* of draining */
     uint64_t streams_before;  /* streams_total at the last tick */
     struct sp_worker_cells cells;
     bool was_idle; /* at the last tick: memory has been given back */
     bool draining;
     void (*on_drained)(struct sp_worker *worker); /* draining and nothing is left */
-    void *on_drained_arg;
     /* over 30 fields: this is the root of everything a thread owns; what has a life of its own hangs below
      * it */
 };

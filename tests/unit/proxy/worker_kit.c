@@ -1,5 +1,4 @@
-/* worker_kit: peers made of the simulation's app_conn, that keep what they hear until the test asks for it.
- * */
+/* worker_kit: peers made of the simulation's app_conn, that keep what they hear until the test asks. */
 #include "unit/proxy/worker_kit.h"
 
 #include "base/mem.h"
@@ -199,6 +198,8 @@ bool door_is_quiet(struct door *door, uint32_t ms)
 
 void say_bytes(struct peer *peer, const void *bytes, size_t len)
 {
+    if (peer->gone)
+        return;
     sp_buf_add(&peer->conn.out, bytes, len);
     app_conn_flush(&peer->conn);
 }
@@ -293,6 +294,12 @@ void hear_end(struct peer *peer, sp_err err)
     if (heard(peer).len)
         fail_msg("heard \"%.*s\" before the end", SP_STR_ARG(heard(peer)));
     assert_int_equal(peer->end_err, err);
+}
+
+void check_cut(const struct peer *peer)
+{
+    assert_true(peer->opened);
+    assert_int_equal(peer->open_err ? peer->open_err : peer->end_err, SP_E_RESET);
 }
 
 sp_str hear_head(struct peer *peer, const char *first)

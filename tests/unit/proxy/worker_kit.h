@@ -83,6 +83,8 @@ sp_str heard(const struct peer *peer);
 /* Nothing comes for so long. */
 void hear_nothing(struct peer *peer, uint32_t ms);
 void hear_end(struct peer *peer, sp_err err);
+/* It has been cut, perhaps so soon that it never saw itself open. */
+void check_cut(const struct peer *peer);
 /* A head that begins with `first`; the rest of it is returned, borrowed until the next. */
 sp_str hear_head(struct peer *peer, const char *first);
 /* An answer of the sidecar's own, with that status and reason. */
