@@ -151,17 +151,18 @@ static sp_err listen_at(struct sp_admin *admin, const struct sp_listen_config *w
 static sp_err open_doors(struct sp_admin *admin)
 {
     const struct sp_admin_config *config = &admin->config;
-    sp_err err = 0;
+    sp_err err = 0, unix_err = SP_E_MISSING;
     if (config->unix_path) {
         const struct sp_listen_config at = { .addr = { .family = SP_ADDR_UNIX, .path = config->unix_path },
                                              .mode = 0600 };
-        err = listen_at(admin, &at);
+        unix_err = listen_at(admin,
+                             &at); /* an old process may still drain there: TCP is worth having alone */
     }
-    if (!err && config->tcp.family != SP_ADDR_NONE) {
+    if (config->tcp.family != SP_ADDR_NONE) {
         const struct sp_listen_config at = { .addr = config->tcp, .backlog = 128 };
         err = listen_at(admin, &at);
         if (!err)
-            admin->tcp_door = config->unix_path ? 1 : 0;
+            admin->tcp_door = unix_err ? 0 : 1;
     }
     return err;
 }

@@ -704,12 +704,15 @@ static void on_heartbeat_due(struct sp_line *line, sp_ns now)
         }
     }
     char *room = line->mux->sending ? NULL : sp_conn_reserve(&line->conn, HEARTBEAT_ROOM);
-    uint32_t id = sp_line_take_id(line, NULL);
+    uint32_t id = room ? sp_line_take_id(line, NULL) : 0;
     ssize_t n = room ? line->conn.codec->encode_heartbeat(NULL, id, false, room, HEARTBEAT_ROOM) : 0;
+    if (n <= 0) { /* inside a frame: what was not asked cannot stay unanswered; look again later */
+        line->conn.last_ns = now;
+        return;
+    }
     line->mux->heartbeat_id = id;
     line->mux->heartbeat_ns = now;
-    if (n > 0)
-        sp_conn_commit(&line->conn, (size_t)n);
+    sp_conn_commit(&line->conn, (size_t)n);
     sp_cell_add(&cells->cx_heartbeat, 1);
 }
 

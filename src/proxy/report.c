@@ -75,6 +75,8 @@ static void count(struct sp_stream *s, sp_ns duration)
     sp_hist_add(&series->response_bytes, s->answer_bytes);
 }
 
+enum { STR_MOST = 112 }; /* of each string but the path, so that none pushes the others out */
+
 static void add_str(struct sp_report *report, enum sp_report_str which, sp_str s, uint32_t *at)
 {
     size_t len = s.len, room = SP_REPORT_TEXT - *at;

@@ -12,18 +12,18 @@ enum { SP_REPORT_TEXT = 456 };
 
 /* Strings of the call, in this order one behind the other in `text`, `len[]` long each. */
 enum sp_report_str {
-    SP_REPORT_SERVICE, /* authority, unique service name */
-    SP_REPORT_METHOD,
-    SP_REPORT_PATH,
     SP_REPORT_REQUEST_ID, /* x-request-id, or the SOFA trace id */
     SP_REPORT_TRACE_ID,   /* of traceparent, or the SOFA trace id */
-    SP_REPORT_USER_AGENT,
-    SP_REPORT_FORWARDED_FOR,
     SP_REPORT_CLUSTER,
     SP_REPORT_ROUTE,
+    SP_REPORT_CHAIN,   /* stat_prefix */
+    SP_REPORT_FAILURE, /* upstream transport failure, in words */
+    SP_REPORT_METHOD,
+    SP_REPORT_SERVICE,    /* authority, unique service name */
     SP_REPORT_CALLER_APP, /* Bolt: app */
-    SP_REPORT_CHAIN,      /* stat_prefix */
-    SP_REPORT_FAILURE,    /* upstream transport failure, in words */
+    SP_REPORT_USER_AGENT,
+    SP_REPORT_FORWARDED_FOR,
+    SP_REPORT_PATH, /* last: what is long is cut, not what the call is found by */
     SP_REPORT_STRS
 };
 

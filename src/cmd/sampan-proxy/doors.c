@@ -145,7 +145,7 @@ static bool find_socket_path(struct doors *doors)
     return false;
 }
 
-static void open_admin(struct doors *doors)
+static sp_err open_admin(struct doors *doors)
 {
     struct server *server = doors->server;
     const char *why = "";
@@ -164,8 +164,10 @@ static void open_admin(struct doors *doors)
         .accesslog = doors->log,
     };
     doors->admin = sp_admin_new(server->loop, &config, &why);
-    if (!doors->admin)
-        sp_log_line(&server->log, SP_LOG_ERROR, "admin cannot be opened", "why=%s", why);
+    if (doors->admin)
+        return 0;
+    sp_log_line(&server->log, SP_LOG_ERROR, "admin cannot be opened", "why=%s", why);
+    return SP_E_EXISTS;
 }
 
 static void on_reports(struct sp_worker *worker)
@@ -231,18 +233,21 @@ sp_err doors_open(struct server *server, struct doors **ret_doors)
     sp_err err = open_log(doors);
     if (!err)
         err = open_sdk(doors);
+    if (!err)
+        err = open_admin(doors);
     if (err) {
         doors_free(doors);
         return err;
     }
-    open_admin(doors);
     *ret_doors = doors;
     return 0;
 }
 
-void doors_reopen_logs(struct doors *doors)
+bool doors_reopen_logs(struct doors *doors)
 {
+    uint64_t before = sp_accesslog_view(doors->log).errors;
     sp_accesslog_reopen(doors->log);
+    return sp_accesslog_view(doors->log).errors == before;
 }
 
 void doors_close_admin(struct doors *doors)

@@ -72,9 +72,13 @@ static sp_err open_listener(struct server *server, const struct sp_listener_spec
         close(fd);
     for (uint32_t w = 0; w < server->thread_count; w++) {
         struct thread *thread = &server->threads[w];
-        if (is_unix)
-            fd = w == 0 ? fd : dup(fd);
-        else if ((err = open_address(spec, true, &fd)))
+        if (is_unix && w > 0)
+            fd = dup(fd);
+        else if (!is_unix)
+            err = open_address(spec, true, &fd);
+        if (fd < 0)
+            err = SP_E_NOFILE;
+        if (err)
             return refuse_address(spec, err);
         thread->names[at] = spec->name;
         thread->fds[at] = fd;
@@ -216,8 +220,10 @@ static void on_signal(void *arg, int signal)
         server_drain(server);
         return;
     }
-    doors_reopen_logs(server->doors);
-    sp_log_line(&server->log, SP_LOG_INFO, "log files opened anew", NULL);
+    if (doors_reopen_logs(server->doors))
+        sp_log_line(&server->log, SP_LOG_INFO, "log files opened anew", NULL);
+    else
+        sp_log_line(&server->log, SP_LOG_WARN, "a log file cannot be opened anew; the old one goes on", NULL);
 }
 
 static void stop_threads(struct server *server)
