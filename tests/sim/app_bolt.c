@@ -551,6 +551,10 @@ static void begin_one(struct bolt_conn *c)
     bool big = mesh_chance(mesh, plan->big), one_way = mesh_chance(mesh, plan->one_way);
     uint32_t ask = (uint32_t)mesh_below(mesh, big ? plan->ask_most + 1 : 2000);
     uint32_t back = (uint32_t)mesh_below(mesh, big ? plan->answer_most + 1 : 2000);
+    if (plan->exact) {
+        ask = plan->ask_most;
+        back = plan->answer_most;
+    }
     struct mesh_call *call = make_call(c, plan->version, (uint32_t)mesh_below(mesh, plan->modes), one_way,
                                        ask, back, NULL);
     app->left--;
@@ -649,6 +653,7 @@ static void on_accept(struct app_server *server, int fd)
 {
     struct bolt_app *app = SP_CONTAINER(server, struct bolt_app, server);
     struct bolt_conn *c = conn_new(app, false);
+    c->conn.read_pace = app->read_pace;
     app_conn_accept(&c->conn, app->mesh, app->loop, &ops, fd);
 }
 

@@ -41,6 +41,7 @@ struct bolt_plan {
     uint32_t version;    /* 1, 2; 3 = 2 with checksums */
     int32_t timeout_ms;  /* of calls; 0 = they do not say */
     bool half_close;
+    bool exact; /* bodies of just that size */
     sp_ns think, read_pace, write_pace;
     uint32_t crumb;
 };
@@ -56,6 +57,7 @@ struct bolt_app {
     struct sp_timer again;
     uint32_t conn_count, left, under_way;
     uint32_t requests, heartbeats, acks, back_good, back_refused, back_cut;
+    sp_ns read_pace; /* of a server */
     bool stopped;
 };
 

@@ -54,6 +54,10 @@ static void read_header(struct http_in *in, sp_str line)
         in->chunked = true;
     } else if (sp_str_eq_nocase(name, SP_STR("connection"))) {
         in->last |= sp_str_eq_nocase(value, SP_STR("close"));
+    } else if (sp_str_eq_nocase(name, SP_STR("upgrade"))) {
+        in->upgrade = sp_str_eq_nocase(value, SP_STR("websocket"));
+    } else if (sp_str_eq_nocase(name, SP_STR("expect"))) {
+        in->expect = true;
     } else if (sp_str_eq_nocase(name, SP_STR("x-token"))) {
         in->broken |= in->has_token || sp_str_hex_to_u64(value, &in->token);
         in->has_token = true;
@@ -77,13 +81,17 @@ static void read_first_line(struct http_in *in, sp_str line)
         return;
     }
     uint64_t status = 0;
-    in->broken |= !sp_str_eq(word, SP_STR("HTTP/1.1")) || sp_str_to_u64(sp_str_cut(&line, ' '), &status);
+    in->old = sp_str_eq(word, SP_STR("HTTP/1.0"));
+    in->broken |= (!in->old && !sp_str_eq(word, SP_STR("HTTP/1.1"))) ||
+                  sp_str_to_u64(sp_str_cut(&line, ' '), &status);
     in->status = (uint32_t)status;
 }
 
 /* How the body ends (RFC 9112 6.3). */
 static enum in_state after_head(struct http_in *in)
 {
+    if (in->response ? in->status == 101 : in->upgrade)
+        return IN_UNTIL_CLOSE; /* a tunnel */
     bool empty = in->response ? in->no_body || in->status < 200 || in->status == 204 || in->status == 304
                               : !in->chunked && in->length < 0;
     if (empty || (!in->chunked && in->length == 0))
@@ -202,7 +210,7 @@ struct http_sconn {
     struct http_in in;
     struct mesh_call *call;
     struct sp_timer timer;
-    bool answered, close_sent, reset_sent, fin_sent, mute;
+    bool answered, close_sent, reset_sent, mute, mute_sent;
 };
 
 static struct http_sconn *sconn_of(struct app_conn *conn)
@@ -221,6 +229,20 @@ static void sconn_close(struct http_sconn *s, bool reset)
 static void add_interim(struct sp_buf *out)
 {
     sp_buf_add_c(out, "HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 103 Early Hints\r\nlink: </a.css>\r\n\r\n");
+}
+
+/* Into the tunnel: all that the server has to say; it ends its direction when it has heard all. */
+static void write_tunnel(struct http_sconn *s)
+{
+    struct sp_buf *out = &s->conn.out;
+    s->call->answered++;
+    s->answered = s->mute_sent = true;
+    sp_buf_printf(out,
+                  "HTTP/1.1 101 Switching Protocols\r\nconnection: upgrade\r\nupgrade: websocket\r\n"
+                  "x-token: %016llx\r\n\r\n",
+                  (unsigned long long)s->call->token);
+    add_body(out, s->call->token, true, 0, s->call->answer_bytes);
+    app_conn_flush(&s->conn);
 }
 
 static void write_answer(struct http_sconn *s)
@@ -294,6 +316,14 @@ static void on_request_head(struct http_sconn *s)
     if (s->in.want != s->call->answer_bytes || s->in.mode != s->call->mode)
         mesh_fail(mesh, "call %016llx: its head changed on the way", (unsigned long long)s->in.token);
     enum http_mode mode = (enum http_mode)s->call->mode;
+    if (s->in.upgrade) {
+        write_tunnel(s);
+        return;
+    }
+    if (s->in.expect && mode != HTTP_EARLY && mode != HTTP_EARLY_CLOSE && mesh_chance(mesh, 800)) {
+        sp_buf_add_c(&s->conn.out, "HTTP/1.1 100 Continue\r\n\r\n");
+        app_conn_flush(&s->conn);
+    }
     if (mode == HTTP_EARLY || mode == HTTP_EARLY_CLOSE)
         act(s);
 }
@@ -321,6 +351,8 @@ static void serve(struct http_sconn *s)
         app_conn_use(&s->conn, used);
         if (!had_head && s->in.head_done)
             on_request_head(s);
+        if (s->in.upgrade && s->in.body_bytes == s->call->ask_bytes && !s->conn.fin_wanted)
+            app_conn_finish(&s->conn);
         if (s->in.state == IN_DONE && !s->conn.closing)
             on_request_end(s);
     }
@@ -335,7 +367,7 @@ static void on_server_input(struct app_conn *conn)
 static void on_server_sent(struct app_conn *conn)
 {
     struct http_sconn *s = sconn_of(conn);
-    if (!s->answered)
+    if (!s->answered || s->mute_sent)
         return;
     if (s->reset_sent || s->close_sent) {
         s->answered = false;
@@ -357,7 +389,8 @@ static void on_server_end(struct app_conn *conn, sp_err err)
 {
     struct http_sconn *s = sconn_of(conn);
     bool waits = err == SP_E_CLOSED && s->in.state == IN_DONE && !s->mute;
-    if (!waits) /* else the answer is still ours to give */
+    waits |= err == SP_E_CLOSED && s->in.upgrade && conn->out.len; /* a tunnel's other direction */
+    if (!waits)                                                    /* else the answer is still ours to give */
         sconn_close(s, false);
 }
 
@@ -379,6 +412,7 @@ static void on_accept(struct app_server *base, int fd)
     struct http_sconn *s = sp_mem_zalloc(sizeof(*s));
     SP_ASSERT(s);
     s->server = server;
+    s->conn.read_pace = server->read_pace;
     s->timer.on_fire = on_late;
     in_reset(&s->in, false);
     sp_list_push(&server->conns, &s->link);
@@ -404,7 +438,7 @@ void http_server_stop(struct http_server *server)
 
 struct asked {
     struct mesh_call *call;
-    bool head;
+    bool head, upgrade;
 };
 
 struct http_cconn {
@@ -415,7 +449,8 @@ struct http_cconn {
     struct asked queue[QUEUE]; /* on the way, oldest first */
     uint32_t count, begun, most;
     struct sp_timer timer; /* thinking, or about to give up */
-    bool gives_up, no_more;
+    bool gives_up, no_more, tunnel;
+    struct mesh_call *body_waits; /* for 100 (Continue) */
 };
 
 static struct http_cconn *cconn_of(struct app_conn *conn)
@@ -441,36 +476,100 @@ static void cconn_close(struct http_cconn *c, enum mesh_outcome outcome, bool re
     app_conn_close(&c->conn, reset);
 }
 
-static void write_request(struct http_cconn *c, struct mesh_call *call, bool *ret_head)
+/* What the request is: its method, and how its body comes. */
+struct kind {
+    const char *method, *version, *extra;
+    bool body, chunked, expect;
+};
+
+static struct kind draw_kind(struct http_cconn *c, struct asked *asked)
 {
     struct mesh *mesh = c->conn.mesh;
     const struct http_plan *plan = &c->client->plan;
-    struct sp_buf *out = &c->conn.out;
-    uint64_t kind = mesh_below(mesh, 10); /* of 10: 3 GET, 1 HEAD, 3 POST, 3 chunked POST */
-    bool body = kind >= 4 && plan->ask_most, chunked = kind >= 7;
-    *ret_head = kind == 3;
-    call->ask_bytes = body ? (uint32_t)mesh_below(mesh, plan->ask_most + 1) : 0;
-    call->answer_bytes = (uint32_t)mesh_below(mesh, plan->answer_most + 1);
-    if (mesh_chance(mesh, 900)) { /* most are small */
-        call->ask_bytes %= 2000;
-        call->answer_bytes %= 2000;
+    uint64_t drawn = plan->exact ? 4 : mesh_below(mesh, 10); /* 3 GET, 1 HEAD, 3 POST, 3 chunked POST */
+    struct kind kind = {
+        .version = "1.1", .extra = "", .body = drawn >= 4 && plan->ask_most, .chunked = drawn >= 7
+    };
+    asked->head = drawn == 3;
+    if (mesh_chance(mesh, plan->upgrades)) {
+        kind = (struct kind){ .version = "1.1", .extra = "connection: Upgrade\r\nupgrade: websocket\r\n" };
+        asked->head = false;
+        asked->upgrade = c->no_more = true;
+    } else if (mesh_chance(mesh, plan->old)) {
+        kind.version = "1.0";
+        kind.chunked = false;
+        c->no_more = true;
+    } else if (kind.body && mesh_chance(mesh, plan->expect)) {
+        kind.expect = c->no_more = true;
+        kind.extra = "expect: 100-continue\r\n";
     }
+    kind.method = asked->head ? "HEAD" : kind.body ? "POST" : "GET";
+    return kind;
+}
+
+static void draw_sizes(struct http_cconn *c, struct mesh_call *call)
+{
+    struct mesh *mesh = c->conn.mesh;
+    const struct http_plan *plan = &c->client->plan;
     call->mode = (uint32_t)mesh_below(mesh, plan->modes);
+    call->ask_bytes = plan->ask_most;
+    call->answer_bytes = plan->answer_most;
+    if (plan->exact)
+        return;
+    bool small = mesh_chance(mesh, 900); /* most are */
+    call->ask_bytes = (uint32_t)mesh_below(mesh,
+                                           small ? SP_MIN(plan->ask_most, 2000u) + 1 : plan->ask_most + 1);
+    call->answer_bytes = (uint32_t)mesh_below(mesh, small ? SP_MIN(plan->answer_most, 2000u) + 1
+                                                          : plan->answer_most + 1);
+}
+
+static void write_request(struct http_cconn *c, struct asked *asked)
+{
+    struct mesh *mesh = c->conn.mesh;
+    struct mesh_call *call = asked->call;
+    struct sp_buf *out = &c->conn.out;
+    struct kind kind = draw_kind(c, asked);
+    draw_sizes(c, call);
+    if (!kind.body && !asked->upgrade)
+        call->ask_bytes = 0;
     sp_buf_printf(
-        out, "%s /call/%u HTTP/1.1\r\nHost: bank.test\r\nx-token: %016llx\r\nx-want: %u\r\nx-mode: %u\r\n",
-        *ret_head ? "HEAD"
-        : body    ? "POST"
-                  : "GET",
-        call->mode, (unsigned long long)call->token, call->answer_bytes, call->mode);
-    if (body && chunked) {
+        out, "%s /call/%u HTTP/%s\r\nHost: bank.test\r\nx-token: %016llx\r\nx-want: %u\r\nx-mode: %u\r\n%s",
+        kind.method, call->mode, kind.version, (unsigned long long)call->token, call->answer_bytes,
+        call->mode, kind.extra);
+    if (!kind.body) {
+        sp_buf_add_c(out, "\r\n");
+    } else if (kind.chunked && !kind.expect) {
         sp_buf_add_c(out, "transfer-encoding: chunked\r\n\r\n");
         add_chunks(mesh, out, call->token, false, call->ask_bytes, mesh_chance(mesh, 300));
-    } else if (body) {
-        sp_buf_printf(out, "content-length: %u\r\n\r\n", call->ask_bytes);
-        add_body(out, call->token, false, 0, call->ask_bytes);
     } else {
-        sp_buf_add_c(out, "\r\n");
+        sp_buf_printf(out, "content-length: %u\r\n\r\n", call->ask_bytes);
+        if (!kind.expect)
+            add_body(out, call->token, false, 0, call->ask_bytes);
     }
+    if (kind.expect) {
+        c->body_waits = call;
+        sp_timer_set(c->conn.loop, &c->timer, 100 * SP_NS_PER_MS); /* RFC 9110 10.1.1: do not wait for ever */
+    }
+}
+
+static void send_body(struct http_cconn *c)
+{
+    struct mesh_call *call = c->body_waits;
+    c->body_waits = NULL;
+    add_body(&c->conn.out, call->token, false, 0, call->ask_bytes);
+    app_conn_flush(&c->conn);
+}
+
+/* The server has agreed: what the client has to say, and perhaps that this is all. */
+static void enter_tunnel(struct http_cconn *c)
+{
+    struct mesh_call *call = c->queue[0].call;
+    c->tunnel = true;
+    add_body(&c->conn.out, call->token, false, 0, call->ask_bytes);
+    if (mesh_chance(c->conn.mesh, 500))
+        app_conn_finish(&c->conn);
+    else
+        app_conn_flush(&c->conn);
 }
 
 static void begin_calls(struct http_cconn *c)
@@ -480,21 +579,23 @@ static void begin_calls(struct http_cconn *c)
     while (!c->no_more && c->count < SP_MIN(plan->depth, (uint32_t)QUEUE) && client->left &&
            !client->stopped) {
         struct asked *asked = &c->queue[c->count++];
-        asked->call = mesh_call_begin(c->conn.mesh);
+        *asked = (struct asked){ .call = mesh_call_begin(c->conn.mesh) };
         client->left--;
         client->under_way++;
-        write_request(c, asked->call, &asked->head);
+        write_request(c, asked);
         if (c->count == 1)
             c->in.no_body = asked->head;
         if (++c->begun == c->most)
             c->no_more = true;
-        if (mesh_chance(c->conn.mesh, plan->give_up)) {
+        if (!c->body_waits && mesh_chance(c->conn.mesh, plan->give_up)) {
             c->gives_up = c->no_more = true;
             sp_timer_set(c->conn.loop, &c->timer, mesh_below(c->conn.mesh, 20 * SP_NS_PER_MS));
         }
     }
     c->no_more |= client->left == 0;
-    if (c->no_more && plan->half_close && c->count && !c->gives_up)
+    bool all_said = c->no_more && c->count && !c->gives_up && !c->body_waits &&
+                    !c->queue[c->count - 1].upgrade;
+    if (all_said && plan->half_close)
         app_conn_finish(&c->conn);
     app_conn_flush(&c->conn);
     if (c->no_more && c->count == 0)
@@ -504,7 +605,9 @@ static void begin_calls(struct http_cconn *c)
 static void on_time(struct sp_timer *timer)
 {
     struct http_cconn *c = SP_CONTAINER(timer, struct http_cconn, timer);
-    if (c->gives_up)
+    if (c->body_waits)
+        send_body(c);
+    else if (c->gives_up)
         cconn_close(c, MESH_GIVEN_UP, mesh_chance(c->conn.mesh, 500));
     else
         begin_calls(c);
@@ -530,7 +633,7 @@ static void on_answer(struct http_cconn *c)
     memmove(&c->queue[0], &c->queue[1], --c->count * sizeof(c->queue[0]));
     c->client->under_way--;
     mesh_call_end(mesh, asked.call, good ? MESH_GOOD : MESH_REFUSED);
-    bool last = in->last || in->state == IN_UNTIL_CLOSE;
+    bool last = in->last || in->old || in->state == IN_UNTIL_CLOSE || c->body_waits == asked.call;
     in_reset(in, true);
     in->no_body = c->count && c->queue[0].head;
     if (last) {
@@ -553,6 +656,12 @@ static void on_client_input(struct app_conn *conn)
         if (c->in.broken)
             mesh_fail(conn->mesh, "a client got an answer that it cannot read");
         app_conn_use(conn, used);
+        if (c->in.head_done && c->in.status == 101 && !c->tunnel)
+            enter_tunnel(c);
+        if (c->in.state == IN_DONE && c->in.status == 100 && c->body_waits && c->count == 1) {
+            sp_timer_stop(c->conn.loop, &c->timer);
+            send_body(c);
+        }
         if (c->in.state == IN_DONE && c->in.status < 200) {
             bool no_body = c->in.no_body;
             in_reset(&c->in, true); /* interim: the real one follows */

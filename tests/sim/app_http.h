@@ -42,7 +42,7 @@ struct http_in {
     char method[8], reason[40];
     uint32_t status, want, mode;
     uint64_t token;
-    bool has_token, chunked, last;
+    bool has_token, chunked, last, upgrade, expect, old;
     int64_t length;
     uint64_t left, body_bytes; /* of the piece; seen so far */
 };
@@ -50,6 +50,7 @@ struct http_in {
 struct http_server {
     struct app_server base;
     struct sp_list conns; /* of http_sconn.link */
+    sp_ns read_pace;
     uint32_t requests;
 };
 void http_server_start(struct http_server *server, struct mesh *mesh, struct sp_loop *loop, const char *addr);
@@ -63,10 +64,14 @@ struct http_plan {
     uint32_t depth;      /* requests on the way on one connection */
     uint32_t calls_each; /* of one connection, then another is opened; 0 = any number */
     uint32_t ask_most, answer_most;
-    uint32_t modes;   /* drawn from the first so many */
-    uint32_t give_up; /* permille of calls that the client leaves in the middle */
-    bool half_close;  /* FIN behind the last request of a connection */
-    sp_ns think;      /* up to this long between calls */
+    uint32_t modes;    /* drawn from the first so many */
+    uint32_t give_up;  /* permille of calls that the client leaves in the middle */
+    uint32_t upgrades; /* permille of calls that become a tunnel (WebSocket) */
+    uint32_t old;      /* permille of calls in HTTP/1.0 */
+    uint32_t expect;   /* permille of calls whose body waits for 100 (Continue) */
+    bool exact;        /* bodies of just that size, POST with a length */
+    bool half_close;   /* FIN behind the last request of a connection */
+    sp_ns think;       /* up to this long between calls */
     sp_ns read_pace, write_pace;
     uint32_t crumb;
 };

@@ -228,6 +228,10 @@ static void send_request(struct tcp_conn *c)
     struct mesh_call *call = c->call = mesh_call_begin(mesh);
     call->ask_bytes = (uint32_t)mesh_below(mesh, plan->ask_most + 1);
     call->answer_bytes = (uint32_t)mesh_below(mesh, plan->answer_most + 1);
+    if (plan->exact) {
+        call->ask_bytes = plan->ask_most;
+        call->answer_bytes = plan->answer_most;
+    }
     call->mode = (uint32_t)mesh_below(mesh, plan->modes);
     sp_buf_printf(&c->conn.out, "%016llx %u %u %u\n", (unsigned long long)call->token, call->answer_bytes,
                   call->mode, call->ask_bytes);

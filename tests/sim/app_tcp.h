@@ -22,6 +22,7 @@ struct tcp_plan {
     uint32_t calls, conns, ask_most, answer_most, modes, give_up;
     sp_ns read_pace, write_pace;
     uint32_t crumb;
+    bool exact;   /* bodies of just that size */
     bool greeted; /* the server speaks first, and the client waits for that */
 };
 

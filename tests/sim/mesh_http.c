@@ -33,6 +33,12 @@ static void draw_plan(struct run *r, struct http_plan *plan)
                                 .modes = hostile && mesh_chance(mesh, 700) ? HTTP_MODES : HTTP_HONEST,
                                 .half_close = mesh_chance(mesh, 300),
                                 .think = mesh_chance(mesh, 500) ? 0 : mesh_below(mesh, 20 * SP_NS_PER_MS) };
+    if (mesh_chance(mesh, 300))
+        plan->upgrades = 100;
+    if (mesh_chance(mesh, 300))
+        plan->old = 100;
+    if (mesh_chance(mesh, 300))
+        plan->expect = 200;
     if (hostile && mesh_chance(mesh, 500))
         plan->give_up = (uint32_t)mesh_below(mesh, 100);
     if (mesh_chance(mesh, 200)) {

@@ -42,6 +42,7 @@ static void draw_life(struct pair *p, struct sp_cluster_spec *spec)
 static void draw_route(struct pair *p, struct sp_listener_spec *listener)
 {
     struct mesh *mesh = p->mesh;
+    mesh_chain(listener)->upgrade_websocket = true;
     struct sp_route *route = mesh_route(listener);
     if (!route)
         return;
