@@ -12,31 +12,39 @@
 #include "base/err.h"
 #include "base/str.h"
 
-enum sp_protocol { SP_PROTO_NONE, SP_PROTO_TCP, SP_PROTO_HTTP1, SP_PROTO_BOLT, SP_PROTO_BOLT2, SP_PROTO_COUNT };
+enum sp_protocol {
+    SP_PROTO_NONE,
+    SP_PROTO_TCP,
+    SP_PROTO_HTTP1,
+    SP_PROTO_BOLT,
+    SP_PROTO_BOLT2,
+    SP_PROTO_COUNT
+};
 
 /* What a message is. */
 enum sp_msg {
     SP_MSG_REQUEST,
-    SP_MSG_ONEWAY,        /* a request that gets no answer */
+    SP_MSG_ONEWAY, /* a request that gets no answer */
     SP_MSG_RESPONSE,
-    SP_MSG_INTERIM,       /* 1xx: more answers follow */
-    SP_MSG_HEARTBEAT,     /* between neighbours; never forwarded */
+    SP_MSG_INTERIM,   /* 1xx: more answers follow */
+    SP_MSG_HEARTBEAT, /* between neighbours; never forwarded */
     SP_MSG_HEARTBEAT_ACK,
-    SP_MSG_GOAWAY,        /* no new calls on this connection, please */
+    SP_MSG_GOAWAY, /* no new calls on this connection, please */
 };
 
 enum sp_head_flag {
-    SP_HEAD_LAST = 1 << 0,         /* the sender closes, or wants closed, the connection behind this message */
-    SP_HEAD_UPGRADE = 1 << 1,      /* request asks for, response agrees to, another protocol (h1 Upgrade) */
-    SP_HEAD_TUNNEL = 1 << 2,       /* CONNECT, or its 2xx: bytes are opaque from here on */
-    SP_HEAD_EXPECT = 1 << 3,       /* client waits for 100 (Continue) */
-    SP_HEAD_CHUNKED = 1 << 4,      /* body length is told by the body itself */
-    SP_HEAD_UNTIL_CLOSE = 1 << 5,  /* body ends with the connection (h1 response) */
-    SP_HEAD_NO_BODY = 1 << 6,      /* answer to HEAD, 204, 304: lengths are about another body */
-    SP_HEAD_APP_ERROR = 1 << 7,    /* a business error behind a success status */
-    SP_HEAD_OLD = 1 << 8,          /* HTTP/1.0 */
-    SP_HEAD_EDITED = 1 << 9,       /* head differs from its raw bytes: encode, do not copy */
-    SP_HEAD_CRC = 1 << 10,         /* frame ends in a CRC (Bolt v2) */
+    /* the sender closes, or wants closed, the connection behind this message */
+    SP_HEAD_LAST = 1 << 0,
+    SP_HEAD_UPGRADE = 1 << 1,     /* request asks for, response agrees to, another protocol (h1 Upgrade) */
+    SP_HEAD_TUNNEL = 1 << 2,      /* CONNECT, or its 2xx: bytes are opaque from here on */
+    SP_HEAD_EXPECT = 1 << 3,      /* client waits for 100 (Continue) */
+    SP_HEAD_CHUNKED = 1 << 4,     /* body length is told by the body itself */
+    SP_HEAD_UNTIL_CLOSE = 1 << 5, /* body ends with the connection (h1 response) */
+    SP_HEAD_NO_BODY = 1 << 6,     /* answer to HEAD, 204, 304: lengths are about another body */
+    SP_HEAD_APP_ERROR = 1 << 7,   /* a business error behind a success status */
+    SP_HEAD_OLD = 1 << 8,         /* HTTP/1.0 */
+    SP_HEAD_EDITED = 1 << 9,      /* head differs from its raw bytes: encode, do not copy */
+    SP_HEAD_CRC = 1 << 10,        /* frame ends in a CRC (Bolt v2) */
 };
 
 /* Header names that somebody looks at; a codec fills `id` while it scans. For names on no list 0. */
@@ -61,16 +69,16 @@ enum sp_hdr {
     SP_HDR_X_REQUEST_ID,
     SP_HDR_TRACEPARENT,
     SP_HDR_TRACESTATE,
-    SP_HDR_B3_TRACE_ID,      /* x-b3-traceid */
-    SP_HDR_X_ENVOY,          /* any x-envoy-*: by name */
-    SP_HDR_SOFA_TRACE_ID,    /* rpc_trace_context.sofaTraceId, SOFA-TraceId */
-    SP_HDR_SOFA_RPC_ID,      /* rpc_trace_context.sofaRpcId, SOFA-RpcId */
-    SP_HDR_SOFA_SERVICE,     /* service, sofa_head_target_service */
-    SP_HDR_SOFA_METHOD,      /* sofa_head_method_name */
+    SP_HDR_B3_TRACE_ID,   /* x-b3-traceid */
+    SP_HDR_X_ENVOY,       /* any x-envoy-*: by name */
+    SP_HDR_SOFA_TRACE_ID, /* rpc_trace_context.sofaTraceId, SOFA-TraceId */
+    SP_HDR_SOFA_RPC_ID,   /* rpc_trace_context.sofaRpcId, SOFA-RpcId */
+    SP_HDR_SOFA_SERVICE,  /* service, sofa_head_target_service */
+    SP_HDR_SOFA_METHOD,   /* sofa_head_method_name */
     SP_HDR_SOFA_TARGET_APP,
     SP_HDR_SOFA_APP,
-    SP_HDR_SOFA_ERROR,       /* sofa_head_response_error */
-    SP_HDR_SOFA_DEADLINE,    /* sofa_head_deadline_remain_time */
+    SP_HDR_SOFA_ERROR,    /* sofa_head_response_error */
+    SP_HDR_SOFA_DEADLINE, /* sofa_head_deadline_remain_time */
     SP_HDR_COUNT
 };
 
@@ -86,17 +94,17 @@ struct sp_header {
 enum { SP_HEADERS_MAX = 128, SP_HEADER_HOP = 1 };
 
 struct sp_head {
-    uint8_t kind;      /* enum sp_msg */
-    uint8_t protocol;  /* enum sp_protocol */
-    uint8_t codec_id;  /* Bolt: body serialiser */
-    uint8_t proto_ver; /* Bolt v2: ver1; HTTP: minor version */
-    uint32_t flags;    /* enum sp_head_flag */
-    uint32_t id;       /* RPC: the request's id on its connection */
-    uint32_t status;   /* response: as HTTP counts (200, 503 ...), whatever the protocol */
-    uint32_t raw_status;  /* response: as the protocol counts (Bolt 0x07) */
-    int32_t timeout_ms;   /* request: how long the caller waits; <= 0 = it does not say */
-    int64_t body_bytes;   /* exact length, or -1 when only the end tells */
-    sp_str service;    /* HTTP: authority as sent; RPC: unique service name */
+    uint8_t kind;        /* enum sp_msg */
+    uint8_t protocol;    /* enum sp_protocol */
+    uint8_t codec_id;    /* Bolt: body serialiser */
+    uint8_t proto_ver;   /* Bolt v2: ver1; HTTP: minor version */
+    uint32_t flags;      /* enum sp_head_flag */
+    uint32_t id;         /* RPC: the request's id on its connection */
+    uint32_t status;     /* response: as HTTP counts (200, 503 ...), whatever the protocol */
+    uint32_t raw_status; /* response: as the protocol counts (Bolt 0x07) */
+    int32_t timeout_ms;  /* request: how long the caller waits; <= 0 = it does not say */
+    int64_t body_bytes;  /* exact length, or -1 when only the end tells */
+    sp_str service;      /* HTTP: authority as sent; RPC: unique service name */
     sp_str method;
     sp_str path;       /* HTTP: origin-form target with query; RPC: empty, see sp_head_path */
     sp_str reason;     /* HTTP response: reason phrase */
@@ -121,7 +129,8 @@ sp_str sp_head_path(const struct sp_head *head, struct sp_arena *arena);
 
 /* Copy what `from` holds in strings and headers into `arena`, so that it outlives the decoded bytes.
  * `strings`: false copies the header table only (the bytes are kept by a slab reference). */
-sp_err sp_head_copy(struct sp_head *to, const struct sp_head *from, struct sp_arena *arena, bool strings) SP_MUST_USE;
+sp_err sp_head_copy(struct sp_head *to, const struct sp_head *from, struct sp_arena *arena,
+                    bool strings) SP_MUST_USE;
 
 /* Edits mark the head SP_HEAD_EDITED. Names and values are borrowed for as long as the head lives. */
 sp_err sp_head_add(struct sp_head *head, struct sp_arena *arena, sp_str name, sp_str value) SP_MUST_USE;
