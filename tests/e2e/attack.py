@@ -14,11 +14,12 @@ import inspect
 import os
 import resource
 
-from attacks import bulk, caps, ill, life, manners, slow, smuggle
+from attacks import bulk, caps, floods, ill, life, manners, slow, smuggle
 from harness import PROXY, Scenario, Tally, main_guard
 
 SCENARIOS = {
     "bolt-deadline": slow.bolt_deadline,
+    "deaf-callers": slow.deaf_callers,
     "ambiguous": smuggle.ambiguous,
     "lengths": smuggle.lengths,
     "sizes": smuggle.sizes,
@@ -39,11 +40,15 @@ SCENARIOS = {
     "crowded": life.crowded,
     "reopens": life.reopens,
     "killed": life.killed,
+    "flood": floods.connections,
+    "depths": floods.depths,
 }
+LONG = {"bolt-deadline", "deaf-callers", "slow-clients", "big-bodies"}
 
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--brief", action="store_true", help="all but those that last for the sake of figures")
     parser.add_argument("scenario", nargs="*", help=", ".join(SCENARIOS))
     args = parser.parse_args()
     for name in args.scenario:
@@ -57,7 +62,7 @@ def main():
 
     tally = Tally("sidecar")
     with contextlib.ExitStack() as behind:
-        for name in args.scenario or SCENARIOS:
+        for name in args.scenario or [name for name in SCENARIOS if not (args.brief and name in LONG)]:
             run(name, tally, behind)
     return tally.finish()
 

@@ -94,6 +94,11 @@ def log_to(path, form="%REQ(:PATH)% %RESPONSE_CODE%\n"):
             "typed_config": typed("envoy.extensions.access_loggers.file.v3.FileAccessLog", path=path, log_format=form)}
 
 
+def tell(text):
+    """A figure for people; nothing is judged by it."""
+    print(f"# {text}", flush=True)
+
+
 # ---- the process ----
 
 def is_sanitized():
@@ -212,7 +217,6 @@ class Watch:
     def expect(self, most_bytes, what=""):
         """AddressSanitizer keeps what was freed and adds to all: then the figure is told and not judged."""
         mib = self.growth() / (1 << 20)
-        print(f"# {self.proxy.name}: {what or 'memory'} grew by {mib:.1f} MiB, at most {most_bytes / (1 << 20):.0f}",
-              flush=True)
+        tell(f"{self.proxy.name}: {what or 'memory'} grew by {mib:.1f} MiB, at most {most_bytes / (1 << 20):.0f}")
         if self.growth() > most_bytes and not is_sanitized():
             raise Failed(f"{self.proxy.name}: memory grew by {mib:.1f} MiB, more than {most_bytes / (1 << 20):.0f}")

@@ -47,7 +47,7 @@ def once(*heads):
 
 # name -> (what plays on the upstream's connections, the status and the reason that the caller is told)
 ANSWERED = {
-    "closes-unasked": (lambda sock, number: sock.shutdown(socket.SHUT_WR) or read_until_end(sock), 503, "UPSTREAM_CLOSED"),
+    "closes-unasked": (lambda sock, number: closes(sock), 503, "UPSTREAM_CLOSED"),
     "closes-after-the-request": (says(then=closes), 503, "UPSTREAM_CLOSED"),
     "resets-after-the-request": (says(then=cut), 503, "UPSTREAM_RESET"),
     "resets-in-mid-head": (says(b"HTTP/1.1 200 OK\r\nContent-Le", then=cut), 503, "UPSTREAM_RESET"),
@@ -66,7 +66,8 @@ ANSWERED = {
     "folded-header": (says(once(b"HTTP/1.1 200 OK", b"a: b", b" c", b"Content-Length: 0")), 502, "UPSTREAM_PROTOCOL"),
     "lf-alone": (says(b"HTTP/1.1 200 OK\nContent-Length: 2\n\nok"), 502, "UPSTREAM_PROTOCOL"),
     "nul-in-a-header": (says(once(b"HTTP/1.1 200 OK", b"a: b\0c", b"Content-Length: 0")), 502, "UPSTREAM_PROTOCOL"),
-    "10000-headers": (says(once(b"HTTP/1.1 200 OK", *[b"h: v"] * 10000, b"Content-Length: 0")), 502, "UPSTREAM_PROTOCOL"),
+    "10000-headers": (says(once(b"HTTP/1.1 200 OK", *[b"h: v"] * 10000, b"Content-Length: 0")),
+                      502, "UPSTREAM_PROTOCOL"),
     "head-of-4-mib": (says(b"HTTP/1.1 200 OK\r\na: ", *[b"b" * MIB] * 4, b"\r\n\r\n"), 502, "UPSTREAM_PROTOCOL"),
     "switches-unasked": (says(once(b"HTTP/1.1 101 Switching Protocols", b"Upgrade: x", b"Connection: upgrade")),
                          502, "UPSTREAM_PROTOCOL"),
@@ -87,7 +88,8 @@ CUT = {
     "resets-in-mid-body": says(once(b"HTTP/1.1 200 OK", b"Content-Length: 100") + b"half", then=cut),
     "closes-in-mid-body": says(once(b"HTTP/1.1 200 OK", b"Content-Length: 100") + b"half", then=closes),
     "resets-in-mid-chunk": says(once(b"HTTP/1.1 200 OK", b"Transfer-Encoding: chunked") + b"5\r\nhal", then=cut),
-    "closes-between-chunks": says(once(b"HTTP/1.1 200 OK", b"Transfer-Encoding: chunked") + b"4\r\nhalf\r\n", then=closes),
+    "closes-between-chunks": says(once(b"HTTP/1.1 200 OK", b"Transfer-Encoding: chunked") + b"4\r\nhalf\r\n",
+                                  then=closes),
     "breaks-a-chunk": says(once(b"HTTP/1.1 200 OK", b"Transfer-Encoding: chunked") + b"4\r\nhalf\r\nzz\r\n"),
     "resets-before-the-close": says(once(b"HTTP/1.1 200 OK") + b"half", then=cut),
 }
@@ -110,7 +112,8 @@ def http_upstreams(s):
     early, double = Scripted(s, early_answer), Scripted(s, two_answers)
     five, storm = Scripted(s, says_interims(5)), Scripted(s, says_interims(100000))
     endless = Scripted(s, interim_without_end)
-    for name, upstream in (("early", early), ("double", double), ("five", five), ("storm", storm), ("endless", endless)):
+    for name, upstream in (("early", early), ("double", double), ("five", five), ("storm", storm),
+                           ("endless", endless)):
         add(name, upstream.port)
     port = free_port()
     proxy = Proxy(s, "sidecar", [http(port, [*routes, to("healthy")])], clusters)

@@ -6,7 +6,7 @@ import sys
 import time
 
 from attacks import wire
-from attacks.house import Proxy, bolt, cluster, http, log_to
+from attacks.house import Proxy, bolt, cluster, http, log_to, tell
 from attacks.peers import (BoltClient, BoltUpstream, Recorder, Scripted, ask, await_true, dial, read_answer,
                            read_head)
 from harness import Failed, expect, free_port
@@ -71,7 +71,7 @@ def terms(s):
         took = time.monotonic() - began
         if took > 10:
             raise Failed(f"it took {took:.1f} s to end though nothing was left to wait for")
-        print(f"# drained in {took:.1f} s", flush=True)
+        tell(f"drained in {took:.1f} s")
 
     s.check("new-callers-are-refused", await_true, "connects are refused", lambda: refuses(port) and refuses(rpc), 5)
     s.check("idle-connections-end", idle_ends)
@@ -157,7 +157,7 @@ def crowded(s):
                     raise
                 lost += 1
         carried = upstream.count() - mark
-        print(f"# {good} answered, {lost} closed before they were taken", flush=True)
+        tell(f"{good} answered, {lost} closed before they were taken")
         expect(good, carried, "calls that the upstream served")
 
     s.check("each-is-answered-or-was-never-taken", answered)

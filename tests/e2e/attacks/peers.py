@@ -64,15 +64,14 @@ class Server:
 class Recorder:
     """An HTTP upstream that reads strictly, keeps every request, and answers 200.
 
-    `answer(request)` may give the body; `requests` are whole ones, in the order in which they came; `partial`
-    are those whose connection ended before they did; `faults` is what a strict reader could not accept."""
+    `answer(request)` may give the body; `requests` are whole ones, in the order in which they came; `faults` is
+    what a strict reader could not accept."""
 
     def __init__(self, scenario, answer=None):
         self.answer = answer or (lambda request: b"ok")
         self.lock = threading.Lock()
-        self.requests, self.partial, self.faults = [], [], []
-        self.open = 0
-        self.bytes = 0
+        self.requests, self.faults = [], []
+        self.lines = set()
         self.server = Server(scenario, lambda: RecorderLine(self))
         self.port = self.server.port
 
@@ -80,13 +79,20 @@ class Recorder:
         with self.lock:
             return len(self.requests)
 
+    def open(self):
+        return len(self.lines)
+
     def since(self, mark):
         with self.lock:
             return self.requests[mark:]
 
-    def partial_since(self, mark):
-        with self.lock:
-            return self.partial[mark:]
+    def begun(self, target):
+        """The request for `target` whose body has begun and not ended, or None."""
+        for line in list(self.lines):
+            half = line.requests.begun
+            if half and half.target == target:
+                return half
+        return None
 
     def expect_no_fault(self):
         if self.faults:
@@ -102,7 +108,7 @@ class RecorderLine(asyncio.Protocol):
 
     def connection_made(self, transport):
         self.transport = transport
-        self.recorder.open += 1
+        self.recorder.lines.add(self)
 
     def data_received(self, data):
         recorder = self.recorder
@@ -114,7 +120,6 @@ class RecorderLine(asyncio.Protocol):
             self.transport.abort()
             return
         with recorder.lock:
-            recorder.bytes += len(data)
             recorder.requests += found
         out = []
         for request in found:
@@ -126,10 +131,7 @@ class RecorderLine(asyncio.Protocol):
             self.transport.write(b"".join(out))
 
     def connection_lost(self, exc):
-        self.recorder.open -= 1
-        if self.requests.data:
-            with self.recorder.lock:
-                self.recorder.partial.append(self.requests.begun)
+        self.recorder.lines.discard(self)
 
 
 class BoltUpstream:

@@ -116,7 +116,8 @@ def serve(port, pause):
                     time.sleep(pause)
                     drain(sock, judge, length_of(head))
                     said = f"{judge.at} bytes, {judge.bad} bad".encode()
-                    sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: %d\r\n\r\n%s" % (len(said), said))
+                    sock.sendall(b"HTTP/1.1 200 OK\r\nConnection: close\r\n")
+                    sock.sendall(b"Content-Length: %d\r\n\r\n%s" % (len(said), said))
 
 
 def main():

@@ -3,10 +3,11 @@
 import json
 import re
 import resource
+import socket
 import sys
 
-from attacks.house import Proxy, Watch, bolt, cluster, http, limits
-from attacks.peers import BoltUpstream, Recorder, innocent, script
+from attacks.house import Proxy, Watch, bolt, cluster, http, limits, tell
+from attacks.peers import BoltUpstream, Recorder, ask, await_true, close_all, innocent, script
 from harness import CLIENT_SECONDS, Failed, expect, free_port
 
 MIB = 1 << 20
@@ -56,7 +57,7 @@ def slow_clients(s):
     crowds = {kind: Crowd(s, f"slow-{kind}", at, share, kind) for kind, at, share in (
         ("head", port, count // 2), ("body", port, count // 8), ("chunk", port, count // 8), ("bolt", rpc, count // 4))}
     s.check("all-are-let-in", lambda: [crowd.await_open() for crowd in crowds.values()])
-    print(f"# {count} slow clients", flush=True)
+    tell(f"{count} slow clients")
     s.check("innocent-callers-feel-little", beside, port, before, watch)
     s.check("heads-are-cut-at-the-deadline", is_cut, crowds["head"], HEAD_SECONDS, "HTTP/1.1 408")
     s.check("bodies-are-cut-at-the-deadline", is_cut, crowds["body"], BODY_SECONDS, "HTTP/1.1 408")
@@ -74,15 +75,15 @@ def beside(port, before, watch):
     """What an innocent caller of the same worker waits, before and meanwhile, in the same run."""
     took = innocent(port, SAMPLES)
     watch.look()
-    print(f"# innocent p99: {before:.2f} ms before, {took:.2f} ms beside the slow: {took / before:.1f} times", flush=True)
+    tell(f"innocent p99: {before:.2f} ms before, {took:.2f} ms beside the slow: {took / before:.1f} times")
     if took > max(50 * before, 500):
         raise Failed(f"{took:.1f} ms beside the slow, {before:.1f} ms before")
 
 
 def is_cut(crowd, deadline, words):
     got = crowd.result()
-    print(f"# {crowd.child.name}: {got['cut']} of {got['open']} were cut {got['first']:.1f} to {got['last']:.1f} s after "
-          f"their first byte: {got['words']}", flush=True)
+    tell(f"{crowd.child.name}: {got['cut']} of {got['open']} were cut, {got['first']:.1f} to {got['last']:.1f} s after "
+         f"their first byte: {got['words']}")
     expect((crowd.count, crowd.count), (got["open"], got["cut"]), "opened, cut")
     if got["first"] < deadline - 1:
         raise Failed(f"the first was cut after {got['first']:.1f} s, not {deadline}")
@@ -117,3 +118,42 @@ def frames_are_cut(crowd):
     expect((10, 10), (got["open"], got["cut"]), "opened, cut")
     if not BOLT_SECONDS - 1 < got["first"] <= got["last"] < BOLT_SECONDS + 6:
         raise Failed(f"cut between {got['first']:.1f} and {got['last']:.1f} s, not at {BOLT_SECONDS}")
+
+
+DEAF = 100
+DEAF_HOLD = 352 << 10       # the mark of a connection's queue, 256 KiB, passed by one read of 64; heads and structs
+STALL_SECONDS = 30          # the sidecar's own, as with Bolt's frames
+
+
+def deaf_callers(s):
+    """Callers ask for much and read nothing: each pins a queue's mark and no more, and is cut when it has stalled."""
+    upstream = Recorder(s, answer=lambda request: GIFT if request.target == b"/much" else b"ok")
+    port = free_port()
+    proxy = Proxy(s, "sidecar", [http(port, "out")], [cluster("out", upstream.port)])
+    expect(200, ask(port).status)
+    watch = Watch(proxy)
+    crowd = [deaf(port) for _ in range(DEAF)]
+
+    def pinned():
+        await_true("all have asked", lambda: upstream.count() > DEAF)
+        innocent(port, 50)
+        watch.look()
+        watch.expect(DEAF * DEAF_HOLD, f"{DEAF} deaf callers:")
+
+    s.check("memory", pinned)
+    yield
+    s.check("they-are-cut-when-they-stall-and-counted", await_true, "all the deaf are cut",
+            lambda: proxy.counter("sampan.reason.STALLED") >= DEAF, STALL_SECONDS + 15)
+    s.check("descriptors-come-back", proxy.expect_rest, 4)
+    close_all(crowd)
+
+
+GIFT = b"x" * (8 * MIB)
+
+
+def deaf(port):
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", port))
+    sock.sendall(b"GET /much HTTP/1.1\r\nHost: test\r\n\r\n")
+    return sock

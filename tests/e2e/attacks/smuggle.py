@@ -4,6 +4,7 @@ The upstream reads strictly and keeps all that it was sent, so the judgement is 
 client says, what arrives is the requests that the record names and nothing else.
 """
 
+import socket
 import struct
 
 from attacks import wire
@@ -108,21 +109,26 @@ def name_of(number):
 
 
 def content_length(port, upstream, number):
-    head = f"POST /length HTTP/1.1\r\nHost: test\r\nContent-Length: {number}\r\n\r\n".encode()
-    mark, partial = upstream.count(), len(upstream.partial)
+    target = f"/length/{number}".encode()
+    head = b"POST %s HTTP/1.1\r\nHost: test\r\nContent-Length: %d\r\n\r\n" % (target, number)
+    mark = upstream.count()
     if number <= 2 ** 17:
         answers = wire.responses(talk(port, head + b"x" * number)[0])
         expect([(200, b"%d" % number)], [(answer.status, answer.body) for answer in answers])
         return
-    got, _ = talk(port, head + b"hello")
-    expect(mark, upstream.count(), "whole requests at the upstream")
     if number >= 2 ** 63:
-        expect([400], [answer.status for answer in wire.responses(got)])
+        expect([400], [answer.status for answer in wire.responses(talk(port, head + b"hello")[0])])
+        expect(mark, upstream.count(), "whole requests at the upstream")
         return
-    expect(b"", got, "an answer to half a request")
-    await_true("the upstream sees the half request end", lambda: len(upstream.partial) > partial)
-    begun = upstream.partial_since(partial)[0]
-    expect((number, b"hello"), (begun.length, begun.body), "length and body at the upstream")
+    with dial(port) as sock:
+        sock.sendall(head + b"hello")
+        await_true("the upstream has the beginning", lambda: upstream.begun(target) and upstream.begun(target).body)
+        begun = upstream.begun(target)
+        expect((number, b"hello"), (begun.length, begun.body), "length and body at the upstream")
+        sock.shutdown(socket.SHUT_WR)
+        expect(b"", read_all(sock)[0], "an answer to half a request")
+    await_true("the upstream sees that it breaks off", lambda: not upstream.begun(target))
+    expect(mark, upstream.count(), "whole requests at the upstream")
 
 
 def chunk_size(port, upstream, number):
@@ -165,7 +171,6 @@ def bolt_length(port, services, what, number):
         expect((0, content), (answer.status, answer.content))
     elif what == 2 and number <= 2 ** 31 - 1 - len(name) - len(block):
         client.sock.close()
-        client.call_is_cut = True
         expect(mark, services.count(), "whole frames at the upstream")
     else:
         answer = client.answers(1).get(7)
@@ -198,7 +203,7 @@ def sizes(s):
     upstream = Recorder(s)
     services = BoltUpstream(s)
     port, rpc = free_port(), free_port()
-    proxy = Proxy(s, "sidecar", [http(port, ["out"][0], max_request_headers_kb=8), bolt(rpc, {"echo": "calls"}, "rpc")],
+    proxy = Proxy(s, "sidecar", [http(port, "out", max_request_headers_kb=8), bolt(rpc, {"echo": "calls"}, "rpc")],
                   [cluster("out", upstream.port), cluster("calls", services.port, speaks_bolt=True)])
     start = b"GET / HTTP/1.1\r\nHost: test\r\n"
     for name, begin, endless, status in (
