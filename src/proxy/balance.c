@@ -54,6 +54,12 @@ static int by_hash(const void *a, const void *b)
     return x->endpoint < y->endpoint ? -1 : x->endpoint > y->endpoint;
 }
 
+static double round_up(double x)
+{
+    double whole = (double)(uint64_t)x;
+    return whole < x ? whole + 1 : whole;
+}
+
 /* Points in proportion to weight, at least ring_min in all, as Envoy and gRPC scale them (gRFC A42). */
 static sp_err build_ring(const struct sp_balance *b, const uint32_t *usable, uint32_t count, int64_t total,
                          struct sp_ring_point **ret_ring, uint32_t *ret_count)
@@ -62,13 +68,8 @@ static sp_err build_ring(const struct sp_balance *b, const uint32_t *usable, uin
     for (uint32_t i = 0; i < count; i++)
         least = SP_MIN(least, b->endpoints[usable[i]]->weight);
     double min_normal = (double)least / (double)total;
-    double scale = (double)b->ring_min / 1.0;
-    double points_of_least = min_normal * scale;
-    if (points_of_least < 1.0)
-        scale = 1.0 / min_normal;
-    else
-        scale = (double)(uint64_t)(points_of_least + 0.999999) / min_normal;
-    scale = SP_MIN(scale, (double)b->ring_max);
+    double scale = (double)b->ring_min;
+    scale = SP_MIN(round_up(min_normal * scale) / min_normal, (double)b->ring_max);
     struct sp_ring_point *ring = sp_mem_alloc(((size_t)scale + count + 1) * sizeof(*ring));
     if (!ring)
         return SP_E_NOMEM;
@@ -146,7 +147,6 @@ sp_err sp_balance_set(struct sp_balance *b, struct sp_endpoint **endpoints, uint
     b->current = current;
     b->ring = ring;
     b->ring_count = ring_count;
-    b->count = count;
     b->usable_count = n;
     b->weight_total = total;
     b->equal_weights = equal;

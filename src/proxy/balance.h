@@ -26,8 +26,7 @@ struct sp_ring_point {
 struct sp_balance {
     enum sp_balance_kind kind;
     struct sp_endpoint **endpoints; /* the cluster's; healthy and not, all priorities */
-    uint32_t count;
-    uint32_t *usable; /* indices of healthy endpoints of the best priority that has any */
+    uint32_t *usable;               /* indices of healthy endpoints of the best priority that has any */
     uint32_t usable_count;
     bool equal_weights;
     uint64_t at;      /* round robin, equal weights */

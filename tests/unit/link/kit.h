@@ -1,7 +1,6 @@
 /* kit: a conn on a simulated loop, a far end that the test holds in its hand, and a toy grammar.
  *
- *    near: struct near { sp_conn }  <── sim ──>  far: a bare sock that says what it is told and keeps what
- * it hears
+ *    near: struct near { sp_conn } <── sim ──> far: a bare sock that says what it is told, keeps what comes
  *
  * The toy grammar. A byte n < 250 and n bytes of payload are a message, one event. 250 begins a message that
  * flows until '\n'; 251 one that flows until the end of the connection. 255 is broken. What comes is written
