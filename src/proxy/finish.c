@@ -131,10 +131,11 @@ static void answer_error(struct sp_stream *s, enum sp_why why, uint32_t status)
 void sp_stream_refuse(struct sp_stream *s, enum sp_why why)
 {
     struct sp_line *caller = s->caller;
-    uint32_t status = sp_why_row(why)->status;
     if (s->answer_done && sp_list_is_on(&s->behind_link))
         return; /* it is whole, and only waits its turn */
     set_why(s, why);
+    why = (enum sp_why)s->why; /* what is said is what is recorded */
+    uint32_t status = sp_why_row(why)->status;
     bool begun = s->answer_started && !(s->codec->multiplexed && caller && caller->mux->sending != s);
     if (!caller || begun || s->oneway || !status)
         sp_stream_finish(s);
