@@ -20,7 +20,12 @@
  *
  * Back-pressure. Who pours into a full line rests (paused) on its `waiters` until it has drained. A caller
  * who asks on and does not read its answers rests on its own list. A reader that takes nothing for STALL_NS
- * is cut: behind a shared upstream line others wait. */
+ * is cut.
+ *
+ * A shared upstream line that rests for one caller keeps the answers of all others back, so that is short:
+ * new calls take another line meanwhile, the caller has BLOCK_NS to drain or is cut, and one that let others
+ * wait for longer than SLOW_NS gets lines of its own from then on. Without this one deaf caller stopped all
+ * others of an endpoint for STALL_NS at a time. */
 #include "proxy/line.h"
 
 #include <string.h>
@@ -35,6 +40,8 @@ enum { KEEP_LINES = 256, HEARTBEATS_LOST_MAX = 3, HEARTBEAT_ROOM = 64 };
 #define HEADERS_NS_DEFAULT (30 * SP_NS_PER_S) /* a head that does not end; Envoy has none by default */
 #define LINGER_NS (2 * SP_NS_PER_S)
 #define STALL_NS (30 * SP_NS_PER_S)
+#define BLOCK_NS (3 * SP_NS_PER_S)   /* longer than a pause of a garbage collector that still does its work */
+#define SLOW_NS (100 * SP_NS_PER_MS) /* longer than a burst takes to drain */
 #define HEARTBEAT_NS_DEFAULT (15 * SP_NS_PER_S) /* bolt.tcp.heartbeat.interval */
 #define HEARTBEAT_WAIT_NS (1 * SP_NS_PER_S)     /* sofa-bolt waits 1 s for the answer */
 #define NEVER UINT64_MAX
@@ -292,6 +299,10 @@ void sp_line_wake(struct sp_line *line)
 static void wake_waiters(struct sp_line *line)
 {
     line->full_ns = 0;
+    if (line->mux->blocks_ns) {
+        line->mux->slow |= sp_loop_now(line->worker->loop) > line->mux->blocks_ns + SLOW_NS;
+        line->mux->blocks_ns = 0;
+    }
     while (!sp_list_is_empty(&line->waiters))
         sp_line_wake(SP_CONTAINER(line->waiters.next, struct sp_line, wait_link));
 }
@@ -434,10 +445,14 @@ void sp_line_wait(struct sp_line *from, struct sp_line *to)
     sp_conn_pause(&from->conn, true);
     if (is_multiplexed(from))
         sp_conn_hold(&from->conn, true); /* what was read already would pour on */
-    if (!to->full_ns) {
+    bool blocks = to->chain && from->endpoint && from->mux->shared && !to->mux->blocks_ns;
+    if (blocks)
+        to->mux->blocks_ns = sp_loop_now(to->worker->loop);
+    if (!to->full_ns)
         to->full_ns = sp_loop_now(to->worker->loop);
-        sp_line_arm(to);
-    }
+    else if (!blocks)
+        return;
+    sp_line_arm(to);
 }
 
 void sp_line_go_on(struct sp_line *line)
@@ -661,7 +676,10 @@ static sp_ns heartbeat_due(const struct sp_line *line)
 
 static sp_ns stall_due(const struct sp_line *line)
 {
-    return line->full_ns ? SP_MAX(line->full_ns, line->conn.out_ns) + STALL_NS : 0;
+    if (!line->full_ns)
+        return 0;
+    sp_ns due = SP_MAX(line->full_ns, line->conn.out_ns) + STALL_NS;
+    return line->mux->blocks_ns ? SP_MIN(due, line->mux->blocks_ns + BLOCK_NS) : due;
 }
 
 static void sooner(sp_ns *due, sp_ns at)
@@ -695,6 +713,10 @@ void sp_line_arm(struct sp_line *line)
 static void on_heartbeat_due(struct sp_line *line, sp_ns now)
 {
     struct sp_cluster_cells *cells = &line->endpoint->cluster->cells;
+    if (line->mux->heartbeat_id && sp_list_is_on(&line->wait_link)) {
+        line->mux->heartbeat_ns = now; /* the answer may have come: we do not read */
+        return;
+    }
     if (line->mux->heartbeat_id) {
         line->mux->heartbeat_id = 0;
         sp_cell_add(&cells->cx_heartbeat_lost, 1);

@@ -8,6 +8,7 @@
  * Each waiting call has one connect under way for it, as far as the cluster's limit allows; whichever line is
  * free first serves the call that waits longest.
  * Multiplexed: all calls share one line until it holds MUX_CALLS_MAX; while it connects they wait together.
+ * A line that rests, because one of its callers does not read, gets no new calls unless there can be no other.
  * A call that is too big to be held back until it is whole (stream->exclusive) takes a line alone, and so
  * does everyone towards an endpoint that talks back: there, each downstream line has lines of its own.
  *
@@ -19,13 +20,15 @@
 
 enum { MUX_CALLS_MAX = 4096 };
 
-static bool fits(const struct sp_line *line, const struct sp_stream *stream, bool multiplexed)
+static bool fits(const struct sp_line *line, const struct sp_stream *stream, bool multiplexed, bool resting)
 {
     if (line->last || line->state != SP_LINE_OPEN || line->conn.codec != stream->codec)
         return false;
     bool free = sp_list_is_empty(&line->calls_out);
     if (!multiplexed)
         return free;
+    if (sp_list_is_on(&line->wait_link) && !resting)
+        return false;
     if (line->mux->exclusive || (stream->exclusive && !free) || line->mux->ids.len >= MUX_CALLS_MAX)
         return false;
     if (stream->exclusive && !sp_list_is_empty(&line->calls_in))
@@ -36,16 +39,16 @@ static bool fits(const struct sp_line *line, const struct sp_stream *stream, boo
 }
 
 static struct sp_line *find(const struct sp_endpoint *endpoint, const struct sp_stream *stream,
-                            bool multiplexed)
+                            bool multiplexed, bool resting)
 {
     struct sp_line *line;
     SP_LIST_EACH(&endpoint->idle, line, next_idle, struct sp_line, pool_link)
-        if (fits(line, stream, multiplexed))
+        if (fits(line, stream, multiplexed, resting))
             return line;
     if (!multiplexed)
         return NULL;
     SP_LIST_EACH(&endpoint->busy, line, next_busy, struct sp_line, pool_link)
-        if (fits(line, stream, multiplexed))
+        if (fits(line, stream, multiplexed, resting))
             return line;
     return NULL;
 }
@@ -129,7 +132,8 @@ sp_err sp_pool_take(struct sp_stream *stream, enum sp_why *ret_why)
     struct sp_endpoint *endpoint = stream->endpoint;
     struct sp_cluster *cluster = stream->cluster;
     bool multiplexed = stream->codec->multiplexed;
-    struct sp_line *line = sp_list_is_empty(&endpoint->pending) ? find(endpoint, stream, multiplexed) : NULL;
+    bool first = sp_list_is_empty(&endpoint->pending);
+    struct sp_line *line = first ? find(endpoint, stream, multiplexed, false) : NULL;
     if (line) {
         bind(line, stream);
         return 0;
@@ -140,6 +144,12 @@ sp_err sp_pool_take(struct sp_stream *stream, enum sp_why *ret_why)
         return SP_E_LIMIT;
     }
     if (wants_connect(endpoint, stream, multiplexed) && !start_connect(stream, ret_why)) {
+        line = first && multiplexed ? find(endpoint, stream, true, true) : NULL;
+        if (line) {
+            sp_lease_give(&cluster->pending);
+            bind(line, stream);
+            return 0;
+        }
         if (*ret_why != SP_WHY_POOL_FULL || !may_come_free(endpoint)) {
             sp_lease_give(&cluster->pending);
             return SP_E_LIMIT;
@@ -174,7 +184,7 @@ static void serve_pending(struct sp_endpoint *endpoint)
     endpoint->users++; /* a call that ends meanwhile must not take the endpoint along */
     struct sp_stream *stream;
     SP_LIST_EACH(&endpoint->pending, stream, next, struct sp_stream, pool_link) {
-        struct sp_line *line = find(endpoint, stream, stream->codec->multiplexed);
+        struct sp_line *line = find(endpoint, stream, stream->codec->multiplexed, false);
         if (!line && !stream->codec->multiplexed && sp_list_is_empty(&endpoint->idle))
             break;
         if (!line)

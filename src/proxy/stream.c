@@ -249,7 +249,7 @@ void sp_stream_request(struct sp_line *line, struct sp_event *ev, struct sp_slab
     s->first = (struct sp_view){ NULL, ev->body.ptr, ev->body.len };
     s->request_bytes = ev->body.len;
     s->request_done = ev->end;
-    s->exclusive = multiplexed && !ev->end;
+    s->exclusive = multiplexed && (!ev->end || line->mux->slow);
     if (s->request_done)
         s->request_end_ns = s->started_ns;
     else
