@@ -29,6 +29,7 @@ SCENARIOS = {
     "http-upstreams": ill.http_upstreams,
     "bolt-upstreams": ill.bolt_upstreams,
     "slow-clients": slow.slow_clients,
+    "deaf-beside-others": slow.deaf_beside_others,
     "connections": caps.connections,
     "descriptors": caps.descriptors,
     "memory": caps.memory,

@@ -160,5 +160,6 @@ def pages(s, proxy):
     script = "<script>alert(1)</script>"
     for name, path in (("root", "/"), ("stats", "/stats"), ("prometheus", "/stats/prometheus"),
                        ("clusters", "/clusters"), ("listeners", "/listeners"), ("config_dump", "/config_dump"),
-                       ("why", f"/why?id={script}"), ("no-page", f"/{script}"), ("stats-asked", f"/stats?filter={script}")):
+                       ("why", f"/why?id={script}"), ("no-page", f"/{script}"),
+                       ("stats-asked", f"/stats?filter={script}")):
         s.check(f"admin-page-{name}", look, path)

@@ -174,6 +174,7 @@ class BoltLine(asyncio.Protocol):
             if frame.command == 0:
                 self.transport.write(wire.heartbeat_ack(frame))
                 continue
+            frame.line = self
             with self.upstream.lock:
                 self.upstream.frames.append(frame)
             said = self.upstream.answer(frame)

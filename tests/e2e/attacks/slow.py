@@ -1,13 +1,16 @@
 """S11: clients that take for ever. They hold little, hurt nobody, and are cut at their deadline."""
 
+import contextlib
 import json
 import re
 import resource
 import socket
 import sys
+import time
 
+from attacks import wire
 from attacks.house import Proxy, Watch, bolt, cluster, http, limits, tell
-from attacks.peers import BoltUpstream, Recorder, ask, await_true, close_all, innocent, script
+from attacks.peers import BoltClient, BoltUpstream, Recorder, ask, await_true, close_all, innocent, quantile, script
 from harness import CLIENT_SECONDS, Failed, expect, free_port
 
 MIB = 1 << 20
@@ -157,3 +160,71 @@ def deaf(port):
     sock.connect(("127.0.0.1", port))
     sock.sendall(b"GET /much HTTP/1.1\r\nHost: test\r\n\r\n")
     return sock
+
+
+def deaf_beside_others(s):
+    """In Bolt the callers of an endpoint share a connection to it. One that does not read must not stop the others."""
+    held = []
+    services = BoltUpstream(s, answer=lambda frame: held.append(frame) if frame.content == b"later" else
+                            wire.answer(frame, frame.content))
+    port = free_port()
+    proxy = Proxy(s, "sidecar", [bolt(port, {"echo": "calls"})], [cluster("calls", services.port, True)])
+    good = BoltClient(port)
+    expect(b"ahoy", good.call("echo").content)
+
+    def others_go_on():
+        later = good.send("echo", b"later", timeout=20000)
+        await_true("the call is at the upstream", lambda: held)
+        crowd.append(pours(port))
+        worst = max(timed(good, b"%d" % i) for i in range(100))
+        tell(f"beside a deaf caller of the same endpoint the slowest of 100 calls took {worst * 1000:.0f} ms")
+        if worst > 1:
+            raise Failed(f"a call took {worst:.1f} s beside a deaf caller")
+        began = time.monotonic()
+        services.server.loop.call_soon_threadsafe(held[0].line.transport.write, wire.answer(held[0], b"at last"))
+        found = good.answers(1)
+        expect(b"at last", found[later].content)
+        tell(f"the answer on the line that it blocked came after {time.monotonic() - began:.1f} s")
+        if time.monotonic() - began > 6:
+            raise Failed(f"an answer was kept back for {time.monotonic() - began:.1f} s")
+
+    def nibbles():
+        """One that reads a little now and then, so that it is never quite stuck."""
+        sock = pours(port)
+        crowd.append(sock)
+        took, end = [], time.monotonic() + 4
+        while time.monotonic() < end:
+            with contextlib.suppress(BlockingIOError, ConnectionError):
+                sock.recv(1 << 16)
+            took.append(timed(good, b"beside"))
+        tell(f"beside one that nibbles: p99 {quantile(took, 0.99) * 1000:.0f} ms, the slowest {max(took) * 1000:.0f} ms")
+        if max(took) > 4:
+            raise Failed(f"a call took {max(took):.1f} s beside a caller that nibbles")
+
+    crowd = []
+    s.check("others-go-on", others_go_on)
+    s.check("others-go-on-beside-one-that-nibbles", nibbles)
+    s.check("it-is-cut-and-counted", await_true, "its calls are counted",
+            lambda: proxy.counter("sampan.reason.STALLED") > 0, 10)
+    close_all(crowd)
+    good.close()
+    s.check("descriptors-come-back", lambda: proxy.expect_rest(len(services.lines) + 2))
+
+
+def pours(port):
+    """Sends 18 MiB of calls as far as they are taken, and leaves the answers where they are."""
+    sock = socket.socket()
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)
+    sock.connect(("127.0.0.1", port))
+    sock.settimeout(0.3)
+    with contextlib.suppress(TimeoutError):
+        sock.sendall(b"".join(wire.call(i, "echo", b"x" * 60000, timeout=60000) for i in range(1, 300)))
+    sock.setblocking(False)
+    return sock
+
+
+def timed(client, content):
+    began = time.monotonic()
+    frame = client.call("echo", content, timeout=15000)
+    expect((0, content), (frame.status, frame.content), f"status ({frame.reason}) and content")
+    return time.monotonic() - began

@@ -241,6 +241,7 @@ class Frame:
     def __init__(self, v, kind, command, number, word, headers, content, total):
         self.v, self.kind, self.command, self.id, self.status = v, kind, command, number, word
         self.headers, self.content, self.total = headers, content, total
+        self.line = None
 
     @property
     def reason(self):
