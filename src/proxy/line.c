@@ -509,6 +509,8 @@ static void release_upstream(struct sp_line *line, bool whole)
     else if (sp_list_is_empty(&line->calls_out)) /* a call that came backwards leaves it as it is */
         line->mux->exclusive = false;
     bool quiet = sp_list_is_empty(&line->calls_out) && sp_list_is_empty(&line->calls_in);
+    if (quiet && is_multiplexed(line))
+        line->mux->quiet_ns = sp_loop_now(line->worker->loop);
     if (!whole || !is_reusable(line) || (line->last && quiet)) {
         if (whole)
             sp_line_end(line, SP_WHY_NONE);
@@ -674,6 +676,14 @@ static sp_ns heartbeat_due(const struct sp_line *line)
     return line->conn.last_ns + (ns ? ns : HEARTBEAT_NS_DEFAULT);
 }
 
+/* Since when there is no call on it. Our own heartbeats keep no line from being idle. */
+static sp_ns quiet_since(const struct sp_line *line)
+{
+    if (!line->endpoint || !is_multiplexed(line))
+        return line->conn.last_ns;
+    return SP_MAX(line->mux->quiet_ns, line->opened_ns);
+}
+
 static sp_ns stall_due(const struct sp_line *line)
 {
     if (!line->full_ns)
@@ -701,7 +711,7 @@ void sp_line_arm(struct sp_line *line)
         sooner(&due, stall_due(line));
         sooner(&due, heartbeat_due(line));
         if (idle_ns(line)) /* while busy: look again later */
-            sooner(&due, (is_quiet(line) ? line->conn.last_ns : now) + idle_ns(line));
+            sooner(&due, (is_quiet(line) ? quiet_since(line) : now) + idle_ns(line));
         sooner(&due, age_ns(line) ? line->opened_ns + age_ns(line) : 0);
     }
     if (due == NEVER)
@@ -759,7 +769,7 @@ static void look_at_times(struct sp_line *line, sp_ns now)
         sp_stream_broken(line, &ev);
     } else if (stall && now >= stall) {
         sp_line_close(line, SP_WHY_STALLED, true);
-    } else if (idle_ns(line) && is_quiet(line) && now >= line->conn.last_ns + idle_ns(line)) {
+    } else if (idle_ns(line) && is_quiet(line) && now >= quiet_since(line) + idle_ns(line)) {
         on_idle_due(line);
     } else if (age_ns(line) && now >= line->opened_ns + age_ns(line)) {
         if (line->chain)

@@ -24,6 +24,7 @@ struct sp_line_mux {
     struct sp_list binds; /* downstream: of sp_line_mux.bind_link: upstream lines that we alone called on */
     struct sp_list bind_link; /* upstream: on bound->mux->binds */
     struct sp_line *bound;    /* upstream: the only downstream line that called through it, or NULL */
+    sp_ns quiet_ns;           /* when its last call left */
     sp_ns heartbeat_ns;       /* when the heartbeat left */
     uint32_t next_id;
     uint32_t heartbeat_id; /* sent and not answered; 0 = none */
