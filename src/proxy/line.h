@@ -30,9 +30,9 @@ struct sp_line_mux {
     uint32_t heartbeat_id; /* sent and not answered; 0 = none */
     uint8_t heartbeats_lost;
     sp_ns blocks_ns; /* downstream: since when a line that others share rests for us; 0 = none does */
-    bool slow;      /* downstream: it has let others wait; its calls share no line any more */
-    bool shared;    /* upstream: more than one has called through it */
-    bool exclusive; /* upstream: lent to one call alone */
+    bool slow;       /* downstream: it has let others wait; its calls share no line any more */
+    bool shared;     /* upstream: more than one has called through it */
+    bool exclusive;  /* upstream: lent to one call alone */
 };
 
 /* wide because it is one connection's whole life; what can stand alone (conn, ids, origin) is a struct of its

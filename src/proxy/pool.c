@@ -8,7 +8,8 @@
  * Each waiting call has one connect under way for it, as far as the cluster's limit allows; whichever line is
  * free first serves the call that waits longest.
  * Multiplexed: all calls share one line until it holds MUX_CALLS_MAX; while it connects they wait together.
- * A line that rests, because one of its callers does not read, gets no new calls unless there can be no other.
+ * A line that rests, because one of its callers does not read, gets no new calls unless there can be no
+ * other.
  * A call that is too big to be held back until it is whole (stream->exclusive) takes a line alone, and so
  * does everyone towards an endpoint that talks back: there, each downstream line has lines of its own.
  *
