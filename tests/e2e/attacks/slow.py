@@ -197,7 +197,8 @@ def deaf_beside_others(s):
             with contextlib.suppress(BlockingIOError, ConnectionError):
                 sock.recv(1 << 16)
             took.append(timed(good, b"beside"))
-        tell(f"beside one that nibbles: p99 {quantile(took, 0.99) * 1000:.0f} ms, the slowest {max(took) * 1000:.0f} ms")
+        tell(f"beside one that nibbles: p99 {quantile(took, 0.99) * 1000:.0f} ms, "
+             f"the slowest {max(took) * 1000:.0f} ms")
         if max(took) > 4:
             raise Failed(f"a call took {max(took):.1f} s beside a caller that nibbles")
 
