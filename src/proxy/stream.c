@@ -424,6 +424,31 @@ static sp_err name_host(struct sp_stream *s)
     return 0;
 }
 
+/* All that x-forwarded-for says, in however many lines, and behind it who called us. A line that was left out
+ * could be the one that a balancer before us has added. */
+static sp_str forwarded_chain(struct sp_stream *s, sp_str peer)
+{
+    const struct sp_head *head = &s->request;
+    size_t room = peer.len;
+    for (uint32_t i = 0; i < head->header_count; i++)
+        if (head->headers[i].id == SP_HDR_X_FORWARDED_FOR)
+            room += head->headers[i].value_len + 2u;
+    char *out = sp_arena_alloc_align(&s->arena, room, 1);
+    if (!out)
+        return SP_STR_NULL;
+    size_t at = 0;
+    for (uint32_t i = 0; i < head->header_count; i++) {
+        const struct sp_header *h = &head->headers[i];
+        if (h->id != SP_HDR_X_FORWARDED_FOR || !h->value_len)
+            continue;
+        memcpy(out + at, h->value, h->value_len);
+        memcpy(out + at + h->value_len, ", ", 2);
+        at += h->value_len + 2u;
+    }
+    memcpy(out + at, peer.ptr, peer.len);
+    return sp_str_of(out, at + peer.len);
+}
+
 /* What HTTP proxies add: who forwarded, and an id by which the call can be found again. */
 static sp_err edit_http(struct sp_stream *s)
 {
@@ -441,11 +466,8 @@ static sp_err edit_http(struct sp_stream *s)
         if (!text)
             return SP_E_NOMEM;
         size_t len = sp_addr_print_ip(&s->caller->origin.peer, text, SP_ADDR_TEXT_BYTES);
-        sp_str before = sp_head_value(head, SP_HDR_X_FORWARDED_FOR);
-        char *both = before.len ? sp_arena_printf(&s->arena, "%.*s, %s", SP_STR_ARG(before), text) : text;
-        err = both ? sp_head_set(head, &s->arena, SP_STR("x-forwarded-for"),
-                                 before.len ? sp_str_c(both) : sp_str_of(text, len))
-                   : SP_E_NOMEM;
+        sp_str chain = forwarded_chain(s, sp_str_of(text, len));
+        err = chain.ptr ? sp_head_set(head, &s->arena, SP_STR("x-forwarded-for"), chain) : SP_E_NOMEM;
     }
     bool claim = spec->use_remote_address && !spec->xff_hops; /* no balancer of ours before us could know */
     if (!err && (claim || !sp_head_find(head, SP_HDR_X_FORWARDED_PROTO)))
