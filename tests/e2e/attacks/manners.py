@@ -48,6 +48,11 @@ def trust(s):
         expect([], left, "headers that only the mesh may say")
 
     def one_hop():
+        """The balancer may have said it in a line of its own behind the claim."""
+        mark = upstream.count()
+        ask(behind, headers=["X-Forwarded-For: claim", "X-Forwarded-For: 10.1.1.1"])
+        said = [value for name, value in upstream.since(mark)[0].fields if name == b"x-forwarded-for"]
+        expect(b"claim, 10.1.1.1, 127.0.0.1", b", ".join(said))
         got = arrives(behind)
         expect((b"10.9.8.7, 127.0.0.1", b"https"), (got[b"x-forwarded-for"], got[b"x-forwarded-proto"]))
 
