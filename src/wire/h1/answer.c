@@ -106,8 +106,8 @@ ssize_t sp_h1_encode_error(const struct sp_head *request, uint32_t status, sp_st
         .protocol = SP_PROTO_HTTP1,
         .status = status,
         .body_bytes = (int64_t)text.len,
-        .headers = headers,
-        .header_count = SP_COUNTOF(headers),
+        .headers = headers + !reason_code.len, /* unsaid */
+        .header_count = (uint32_t)(SP_COUNTOF(headers) - !reason_code.len),
         .flags = last ? SP_HEAD_LAST : 0,
     };
     if (request)
