@@ -204,11 +204,20 @@ static void on_head(struct sp_line *line, struct sp_event *ev, struct sp_slab *s
 
 static void on_data(struct sp_line *line, struct sp_event *ev, struct sp_slab *slab);
 
+static bool is_heartbeat_ack(const struct sp_event *ev)
+{
+    return ev->kind == SP_EVENT_HEAD && ev->head->kind == SP_MSG_HEARTBEAT_ACK;
+}
+
 static void on_conn_event(struct sp_conn *conn, struct sp_event *ev, struct sp_slab *slab)
 {
     struct sp_line *line = line_of(conn);
     if (line->state == SP_LINE_CLOSING)
         return; /* lingering: read and dropped */
+    if (line->mux->heartbeat_id && !is_heartbeat_ack(ev)) { /* busy, and so alive */
+        line->mux->heartbeat_id = 0;
+        line->mux->heartbeats_lost = 0;
+    }
     if (ev->kind == SP_EVENT_HEAD)
         on_head(line, ev, slab);
     else
@@ -294,6 +303,10 @@ void sp_line_wake(struct sp_line *line)
     sp_conn_pause(&line->conn, false);
     if (is_multiplexed(line) || (line->chain && sp_list_is_empty(&line->calls_in)))
         sp_conn_hold(&line->conn, false);
+    if (line->endpoint && is_multiplexed(line) && line->state == SP_LINE_OPEN) {
+        line->mux->heartbeat_ns = sp_loop_now(line->worker->loop); /* the time for an answer begins anew */
+        sp_line_arm(line);
+    }
 }
 
 static void wake_waiters(struct sp_line *line)
@@ -670,6 +683,8 @@ static sp_ns heartbeat_due(const struct sp_line *line)
 {
     if (!line->endpoint || !line->conn.codec || !line->conn.codec->encode_heartbeat)
         return 0;
+    if (sp_list_is_on(&line->wait_link))
+        return 0; /* it reads nothing, so it would not hear the answer: see sp_line_wake */
     if (line->mux->heartbeat_id)
         return line->mux->heartbeat_ns + HEARTBEAT_WAIT_NS;
     uint64_t ns = line->endpoint->cluster->spec->heartbeat_ns;
