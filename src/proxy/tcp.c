@@ -23,6 +23,8 @@
 #include "proxy/worker.h"
 #include "wire/proxyproto.h"
 
+enum { TRIED = 4 };
+
 /* wide because a connection of raw bytes has all this and nothing else. */
 struct sp_relay {
     struct sp_list link; /* worker->relays */
@@ -38,6 +40,7 @@ struct sp_relay {
     sp_ns started_ns, active_ns, connected_ns;
     uint64_t wall_ns, sent, received; /* towards the caller; from the caller */
     uint32_t attempts;
+    struct sp_endpoint *tried[TRIED]; /* known by their address alone: they may be gone */
     enum sp_why why;
     bool up_open, connected, ended_one, closing;
     uint8_t socks; /* whose on_closed is still to come */
@@ -232,7 +235,7 @@ static void start_pumps(struct sp_relay *r)
     sp_err err = sp_pump_start(&r->to_up, &r->down, &r->up);
     if (!err)
         err = sp_pump_start(&r->to_down, &r->up, &r->down);
-    if (err && err != SP_E_CLOSED) {
+    if (err) {
         r->failure = err;
         cut(r, SP_WHY_UPSTREAM_RESET, true);
     }
@@ -372,7 +375,7 @@ static sp_str draw_cluster(const struct sp_relay *r)
 
 static enum sp_why open_up(struct sp_relay *r)
 {
-    struct sp_balance_key key = { .has_hash = false };
+    struct sp_balance_key key = { .avoid = r->tried, .avoid_count = SP_MIN(r->attempts - 1, TRIED) };
     enum sp_why why = SP_WHY_NO_HEALTHY;
     struct sp_endpoint *ep = sp_cluster_pick(r->cluster, &key, r->origin.dst.family ? &r->origin.dst : NULL,
                                              &why);
@@ -391,6 +394,8 @@ static enum sp_why open_up(struct sp_relay *r)
         return r->failure == SP_E_NOFILE ? SP_WHY_DESCRIPTORS : SP_WHY_CONNECT;
     }
     r->endpoint = ep;
+    if (r->attempts <= TRIED)
+        r->tried[r->attempts - 1] = ep;
     ep->users++;
     ep->active++;
     sp_cell_add(&ep->cx_total, 1);
