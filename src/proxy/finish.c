@@ -32,11 +32,28 @@ static sp_str said_reason(const struct sp_worker *worker, enum sp_why why)
     return said ? sp_str_c(sp_why_row(why)->code) : SP_STR_NULL;
 }
 
+/* A whole frame that waits for another's to end: see sp_line_frame_done. */
+static bool write_later(struct sp_line *line, const struct sp_head *request, enum sp_why why, uint32_t status)
+{
+    struct sp_slab *slab = line->mux->refusals;
+    if (!slab)
+        slab = line->mux->refusals = sp_slab_take(sp_loop_slabs(line->worker->loop), SP_SLAB_MEDIUM);
+    if (!slab)
+        return false;
+    ssize_t n = line->conn.codec->encode_error(request, status, said_reason(line->worker, why),
+                                               sp_str_c(sp_why_row(why)->text), false,
+                                               slab->bytes + slab->used, slab->cap - slab->used);
+    if (n < 0)
+        return false;
+    slab->used += (uint32_t)n;
+    return true;
+}
+
 bool sp_stream_write_error(struct sp_line *line, const struct sp_head *request, enum sp_why why,
                            uint32_t status, bool last)
 {
-    if (line->mux->sending)
-        return false; /* inside somebody's frame */
+    if (line->mux->sending) /* inside somebody's frame */
+        return !last && write_later(line, request, why, status);
     char *out = sp_conn_reserve(&line->conn, ERROR_ROOM);
     ssize_t n = out ? line->conn.codec->encode_error(request, status, said_reason(line->worker, why),
                                                      sp_str_c(sp_why_row(why)->text), last, out, ERROR_ROOM)

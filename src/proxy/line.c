@@ -98,6 +98,7 @@ static void give_mux(struct sp_line *line)
     if (line->mux == &line->worker->no_mux)
         return;
     sp_idmap_deinit(&line->mux->ids);
+    sp_slab_unref(line->mux->refusals);
     sp_mem_free(line->mux);
     line->mux = &line->worker->no_mux;
 }
@@ -482,7 +483,11 @@ void sp_line_check_full(struct sp_line *from, struct sp_line *to)
 
 void sp_line_frame_done(struct sp_line *line)
 {
+    struct sp_slab *refusals = line->mux->refusals;
     line->mux->sending = NULL;
+    line->mux->refusals = NULL;
+    if (refusals)
+        sp_conn_queue(&line->conn, (struct sp_view){ refusals, refusals->bytes, refusals->used });
     while (!line->mux->sending && !sp_list_is_empty(&line->mux->behind)) {
         struct sp_list *at = sp_list_pop_first(&line->mux->behind);
         sp_stream_go_on(SP_CONTAINER(at, struct sp_stream, behind_link), line);

@@ -21,6 +21,7 @@ struct sp_line_mux {
     struct sp_idmap ids;       /* our id -> stream */
     struct sp_stream *sending; /* whose frame is partly queued; no other may cut in */
     struct sp_list behind;     /* of sp_stream.behind_link: whole frames that wait for it to end */
+    struct sp_slab *refusals;  /* error frames that wait for it to end; or NULL */
     struct sp_list binds; /* downstream: of sp_line_mux.bind_link: upstream lines that we alone called on */
     struct sp_list bind_link; /* upstream: on bound->mux->binds */
     struct sp_line *bound;    /* upstream: the only downstream line that called through it, or NULL */
