@@ -110,58 +110,82 @@ static void describe(struct sp_endpoint *ep, const struct sp_endpoint_spec *spec
     ep->healthy = spec ? spec->healthy : true;
 }
 
-static struct sp_endpoint *find_in_set(const struct sp_cluster *cluster, const sp_addr *addr)
+/* While a set is merged; else no mark is set. */
+enum { MARK_OLD = 1, MARK_NEW = 2 };
+
+static sp_str addr_key(const sp_addr *addr)
 {
-    for (uint32_t i = 0; i < cluster->set_count; i++)
-        if (sp_addr_eq(&cluster->set[i]->addr, addr))
-            return cluster->set[i];
-    return NULL;
+    return addr->family == SP_ADDR_UNIX ? sp_str_c(addr->path) : dst_key(addr);
 }
 
-static bool is_in(struct sp_endpoint *const *set, uint32_t count, const struct sp_endpoint *ep)
+/* The endpoints of `found`, known ones and fresh ones, into `set`; by_addr holds the known ones. */
+static sp_err gather(struct sp_cluster *cluster, const struct sp_endpoint_found *found, uint32_t count,
+                     struct sp_map *by_addr, struct sp_endpoint **set, uint32_t *ret_count)
+{
+    for (uint32_t i = 0; i < count; i++) {
+        struct sp_endpoint *ep = sp_map_get(by_addr, addr_key(&found[i].addr));
+        if (ep && ep->mark & MARK_NEW)
+            continue; /* the same address twice is one endpoint */
+        if (!ep) {
+            ep = endpoint_new(cluster, &found[i].addr, found[i].spec);
+            if (!ep)
+                return SP_E_NOMEM;
+        }
+        ep->mark |= MARK_NEW;
+        set[(*ret_count)++] = ep;
+        describe(ep, found[i].spec);
+        if (!(ep->mark & MARK_OLD) && sp_map_put(by_addr, addr_key(&ep->addr), ep, NULL))
+            return SP_E_NOMEM;
+    }
+    return 0;
+}
+
+/* Marks tell who is in both: those with `mark` alone leave. */
+static void part(struct sp_endpoint **set, uint32_t count, uint8_t mark)
 {
     for (uint32_t i = 0; i < count; i++)
-        if (set[i] == ep)
-            return true;
-    return false;
+        if (set[i]->mark == mark)
+            endpoint_leave(set[i]);
+}
+
+static void unmark(struct sp_endpoint **set, uint32_t count)
+{
+    for (uint32_t i = 0; i < count; i++)
+        set[i]->mark = 0;
 }
 
 sp_err sp_cluster_set_endpoints(struct sp_cluster *cluster, const struct sp_endpoint_found *found,
                                 uint32_t count)
 {
-    struct sp_endpoint **set = sp_mem_alloc((count + 1) * sizeof(struct sp_endpoint *));
-    uint32_t n = 0;
+    struct sp_endpoint **before = cluster->set, **set = sp_mem_alloc((count + 1) * sizeof(*set));
+    uint32_t before_count = cluster->set_count, n = 0;
+    struct sp_map by_addr;
     if (!set)
         return SP_E_NOMEM;
-    for (uint32_t i = 0; i < count; i++) {
-        struct sp_endpoint *ep = find_in_set(cluster, &found[i].addr);
-        if (ep && is_in(set, n, ep))
-            continue; /* the same address twice is one endpoint */
-        if (!ep)
-            ep = endpoint_new(cluster, &found[i].addr, found[i].spec);
-        if (!ep)
-            goto fail;
-        describe(ep, found[i].spec);
-        set[n++] = ep;
+    sp_map_init(&by_addr, sp_rng_next(sp_loop_rng(cluster->worker->loop)));
+    sp_err err = 0;
+    for (uint32_t i = 0; i < before_count; i++) {
+        before[i]->mark = MARK_OLD;
+        if (sp_map_put(&by_addr, addr_key(&before[i]->addr), before[i], NULL))
+            err = SP_E_NOMEM;
     }
-    if (sp_balance_set(&cluster->balance, set, n))
-        goto fail;
-    struct sp_endpoint **before = cluster->set;
-    uint32_t before_count = cluster->set_count;
+    if (!err)
+        err = gather(cluster, found, count, &by_addr, set, &n);
+    if (!err)
+        err = sp_balance_set(&cluster->balance, set, n);
+    sp_map_deinit(&by_addr);
+    if (err) {
+        unmark(before, before_count);
+        part(set, n, MARK_NEW); /* the fresh ones: the others have no mark any more */
+        sp_mem_free(set);
+        return err;
+    }
     cluster->set = set;
     cluster->set_count = n;
-    for (uint32_t i = 0; i < before_count; i++)
-        if (!is_in(set, n, before[i]))
-            endpoint_leave(before[i]);
+    unmark(set, n);
+    part(before, before_count, MARK_OLD);
     sp_mem_free(before);
     return 0;
-
-fail:
-    for (uint32_t i = 0; i < n; i++)
-        if (!is_in(cluster->set, cluster->set_count, set[i]))
-            endpoint_leave(set[i]);
-    sp_mem_free(set);
-    return SP_E_NOMEM;
 }
 
 /* ---- the cluster ---- */

@@ -39,6 +39,7 @@ struct sp_endpoint {
     struct sp_list lingering;  /* of sp_line.pool_link: no further call, last bytes are leaving */
     struct sp_list pending;    /* of sp_stream.pool_link: calls that wait for a line */
     uint32_t connecting_count, pending_count;
+    uint8_t mark;                  /* cluster.c, while a set is merged */
     bool serving;                  /* pending calls are being given lines */
     struct sp_series *last_series; /* of the last call: report.c */
     sp_cell rq_total, rq_error, cx_total, cx_active, cx_connect_fail;
