@@ -214,7 +214,7 @@ static void on_conn_event(struct sp_conn *conn, struct sp_event *ev, struct sp_s
 {
     struct sp_line *line = line_of(conn);
     if (line->state == SP_LINE_CLOSING)
-        return; /* lingering: read and dropped */
+        return;                                             /* lingering: read and dropped */
     if (line->mux->heartbeat_id && !is_heartbeat_ack(ev)) { /* busy, and so alive */
         line->mux->heartbeat_id = 0;
         line->mux->heartbeats_lost = 0;

@@ -30,6 +30,8 @@ static bool fits(const struct sp_line *line, const struct sp_stream *stream, boo
         return free;
     if (sp_list_is_on(&line->wait_link) && !resting)
         return false;
+    if (line->calls > 0 && line->mux->version != stream->request.proto_ver)
+        return false; /* a Bolt server learns the version from a connection's first frame and keeps to it */
     if (line->mux->exclusive || (stream->exclusive && !free) || line->mux->ids.len >= MUX_CALLS_MAX)
         return false;
     if (stream->exclusive && !sp_list_is_empty(&line->calls_in))
@@ -77,6 +79,8 @@ static void bind(struct sp_line *line, struct sp_stream *stream)
     sp_list_push_first(&endpoint->busy, &line->pool_link);
     line->calls++;
     line->mux->exclusive = stream->exclusive && line->conn.codec->multiplexed;
+    if (line->conn.codec->multiplexed)
+        line->mux->version = stream->request.proto_ver;
     if (line->conn.codec->both_ways)
         note_caller(line, stream);
     sp_stream_attached(stream, line);

@@ -4,7 +4,8 @@
  *
  * By its seed a run draws its configuration (pair.h), what befalls it (trouble.h), how many clients,
  * connections and requests at once there are, and how the applications behave. What holds for every seed:
- *   - each call has exactly one outcome; a server saw it at most once; a good answer is its own, byte for byte
+ *   - each call has exactly one outcome; a server saw it at most once; a good answer is its own, byte for
+ * byte
  *   - where nothing broke a connection (degrees NONE and ROUGH, honest servers) every call is good
  *   - in the end nothing is under way in a sidecar, nothing is lent, no memory is left */
 #include "sim/app_http.h"
@@ -39,9 +40,15 @@ static void draw_plan(struct run *r, struct http_plan *plan)
         plan->old = 100;
     if (mesh_chance(mesh, 300))
         plan->expect = 200;
+    if (hostile && mesh_chance(mesh, 300))
+        plan->broken = 100;
+    if (hostile && mesh_chance(mesh, 50)) {
+        plan->read_pace = 40 * SP_NS_PER_S; /* as good as never */
+        plan->calls = 5;
+    }
     if (hostile && mesh_chance(mesh, 500))
         plan->give_up = (uint32_t)mesh_below(mesh, 100);
-    if (mesh_chance(mesh, 200)) {
+    if (!plan->read_pace && mesh_chance(mesh, 200)) {
         plan->read_pace = 1 + mesh_below(mesh, 5 * SP_NS_PER_MS);
         plan->calls = 10;
     }
