@@ -275,8 +275,7 @@ void sp_stream_caller_gone(struct sp_stream *s, enum sp_why why)
 void sp_stream_callee_gone(struct sp_stream *s, enum sp_why why)
 {
     sp_list_remove(&s->out_link);
-    if (s->endpoint)
-        sp_cell_add(&s->endpoint->rq_error, 1);
+    s->failed = true;
     if (s->cluster)
         sp_cell_add(&s->cluster->cells.rq_rx_reset, 1);
     if (!s->failure)

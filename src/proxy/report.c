@@ -46,6 +46,15 @@ static struct sp_series *series_of(struct sp_stream *s)
     return series;
 }
 
+static bool is_endpoints_fault(const struct sp_stream *s)
+{
+    if (s->failed)
+        return true;
+    if (s->own_answer)
+        return s->answer.status == 502 || s->answer.status == 504; /* nonsense, or nothing in time */
+    return s->answer.status >= 500 || s->answer.flags & SP_HEAD_APP_ERROR;
+}
+
 static void count(struct sp_stream *s, sp_ns duration)
 {
     uint32_t status = s->answer.status;
@@ -64,7 +73,7 @@ static void count(struct sp_stream *s, sp_ns duration)
         sp_cell_add(&s->cluster->cells.rq_app_error, app_error);
         sp_cell_add(&s->cluster->cells.rq_retry_success, s->attempts > 1 && s->answer_done && !s->own_answer);
     }
-    if (s->endpoint && (status >= 500 || app_error))
+    if (s->endpoint && is_endpoints_fault(s))
         sp_cell_add(&s->endpoint->rq_error, 1);
     struct sp_series *series = s->backward ? NULL : series_of(s);
     if (!series)

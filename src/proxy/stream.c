@@ -554,21 +554,28 @@ void sp_stream_attached(struct sp_stream *s, struct sp_line *line)
     s->attached_ns = sp_loop_now(s->worker->loop);
     sp_list_push(&line->calls_out, &s->out_link);
     give_retry(s);
+    s->failed = false; /* that was an attempt before */
+    s->failure = NULL;
     if (!s->oneway || !s->request_done) /* a one-way call that is whole is over in a moment */
         sp_stream_arm(s);
     sp_line_go_on(s->caller);
     sp_forward_request(s);
 }
 
-void sp_stream_unpick(struct sp_stream *s)
+static void leave_endpoint(struct sp_stream *s)
 {
     sp_pool_forget(s);
-    give_retry(s);
     if (!s->endpoint)
         return;
     s->endpoint->active--;
     sp_endpoint_unuse(s->endpoint);
     s->endpoint = NULL;
+}
+
+void sp_stream_unpick(struct sp_stream *s)
+{
+    leave_endpoint(s);
+    give_retry(s);
 }
 
 /* May it go elsewhere? The share of the limit is held until there is a line, or no more attempts. */
@@ -595,12 +602,14 @@ static bool take_retry(struct sp_stream *s, enum sp_why why)
 void sp_stream_connect_failed(struct sp_stream *s, enum sp_why why, const char *failure)
 {
     s->failure = failure;
-    sp_cell_add(&s->endpoint->rq_error, 1);
-    sp_stream_unpick(s);
+    s->failed = why == SP_WHY_CONNECT || why == SP_WHY_CONNECT_TIMEOUT;
+    give_retry(s);
     if (!take_retry(s, why)) {
-        sp_stream_refuse(s, why);
+        sp_stream_refuse(s, why); /* the endpoint is kept: the record names it */
         return;
     }
+    sp_cell_add(&s->endpoint->rq_error, 1);
+    leave_endpoint(s);
     if (s->state == SP_STREAM_PENDING)
         sp_stream_move(s, SP_STREAM_WALK);
     walk(s, PHASE_PICK);

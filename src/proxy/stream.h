@@ -61,6 +61,7 @@ struct sp_stream {
     bool answer_started, answer_done;
     bool counted;  /* requests lease and active counters are ours to give back */
     bool waits;    /* in the pool's pending list */
+    bool failed;   /* by the endpoint's fault: no connection, or it ended before the answer did */
     bool retrying; /* a share of the cluster's retries is ours to give back */
     bool tunnel;
     bool own_answer; /* the answer is ours, not the upstream's */

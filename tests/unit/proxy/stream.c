@@ -164,6 +164,8 @@ static void an_endpoint_that_refuses_is_said_as_such(void **state)
     hear_refusal(caller, 503, "CONNECT");
     const struct sp_report *report = last_report(kit);
     check_str(sp_report_str(report, SP_REPORT_FAILURE), sp_err_str(SP_E_REFUSED));
+    assert_int_equal(report->upstream.port, 8080); /* who refused */
+    assert_int_equal(sp_cell_get(&the_endpoint(kit, "app", 0)->rq_error), 1);
     assert_int_equal(sp_cell_get(&the_cluster(kit, "app")->cells.cx_connect_fail), 1);
     kit_free(kit);
 }
@@ -450,6 +452,9 @@ static void a_connect_that_fails_is_tried_elsewhere(void **state)
     assert_int_equal(sp_cell_get(&cluster->cells.rq_total), 1);
     assert_int_equal(cluster->retries.used, 0);
     assert_int_equal(last_report(kit)->attempts, 2);
+    check_str(sp_report_str(last_report(kit), SP_REPORT_FAILURE), "");
+    assert_int_equal(sp_cell_get(&the_endpoint(kit, "app", 0)->rq_error), 1);
+    assert_int_equal(sp_cell_get(&the_endpoint(kit, "app", 1)->rq_error), 0);
     kit_free(kit);
 }
 
