@@ -35,6 +35,7 @@ struct entry {
     struct sp_resource *resource;
     struct name *names;
     uint32_t count;
+    bool untold; /* memory was out: some worker has still to hear of the last change */
 };
 
 struct sp_resolve {
@@ -69,10 +70,15 @@ static uint32_t total(const struct entry *e)
 
 static void tell_workers(struct entry *e, bool failed)
 {
+    e->untold = e->untold && failed;
     for (uint32_t w = 0; w < e->process->worker_count; w++) {
+        if (!e->process->workers[w])
+            continue; /* it has ended already */
         struct update *u = sp_mem_zalloc(sizeof(*u) + total(e) * sizeof(u->found[0]));
-        if (!u)
-            return; /* the next refresh tells */
+        if (!u) {
+            e->untold = true; /* the next answer tells, though it be the same */
+            continue;
+        }
         for (uint32_t i = 0; i < e->count; i++)
             for (uint32_t k = 0; k < e->names[i].count; k++)
                 u->found[u->count++] = (struct sp_endpoint_found){ e->names[i].addrs[k], e->names[i].spec };
@@ -115,7 +121,7 @@ static void on_answer(void *arg, const struct sp_dns_answer *answer)
         tell_workers(n->entry, true);
         return;
     }
-    if (is_same(n, answer))
+    if (is_same(n, answer) && !n->entry->untold)
         return;
     sp_addr *addrs = sp_mem_alloc((answer->count + 1) * sizeof(*addrs));
     if (!addrs)
@@ -181,10 +187,12 @@ static sp_err entry_new(struct sp_process *process, struct sp_resource *resource
             continue;
         }
         names[i].addrs = sp_mem_alloc(sizeof(sp_addr)); /* an address among names */
-        if (names[i].addrs) {
-            names[i].addrs[0] = spec->endpoints[i].addr;
-            names[i].count = 1;
+        if (!names[i].addrs) {
+            entry_free(e);
+            return SP_E_NOMEM;
         }
+        names[i].addrs[0] = spec->endpoints[i].addr;
+        names[i].count = 1;
     }
     if (total(e))
         tell_workers(e, false);

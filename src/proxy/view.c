@@ -44,7 +44,7 @@ const struct sp_cell_name sp_cluster_cell_names[sizeof(struct sp_cluster_cells) 
     { "upstream_cx_heartbeat", "heartbeats sent", false },
     { "upstream_cx_heartbeat_lost", "heartbeats not answered", false },
     { "lb_no_endpoint", "calls for which no endpoint was usable", false },
-    { "update_success", "name look-ups that worked", false },
+    { "update_success", "sets of addresses that names have led to", false },
     { "update_failure", "name look-ups that failed", false },
 };
 

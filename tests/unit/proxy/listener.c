@@ -1,0 +1,208 @@
+/* listener: how many may come in, and what happens to who is in when it changes. */
+#include "proxy/listener.h"
+
+#include "base/mem.h"
+#include "io/sock.h"
+#include "unit/proxy/worker_kit.h"
+#include "wire/h1/h1.h"
+
+static const char ask_a[] = "GET /a HTTP/1.1\r\nHost: a\r\n\r\n";
+
+static void the_listeners_own_cap_cuts_who_is_over_it(void **state)
+{
+    (void)state;
+    struct kit *kit = kit_new(1);
+    kit_cluster(kit);
+    kit_listener(kit, SP_PROTO_HTTP1)->max_connections = 2;
+    kit_apply(kit);
+    struct peer *one = kit_call(kit, KIT_OUT), *two = kit_call(kit, KIT_OUT), *three = kit_call(kit, KIT_OUT);
+    kit_run(kit, 10);
+    check_cut(three);
+    hear_nothing(one, 10);
+    assert_int_equal(sp_cell_get(&the_listener(kit, "out")->cells.cx_overflow), 1);
+    assert_int_equal(sp_cell_get(&the_listener(kit, "out")->cells.cx_active), 2);
+    assert_int_equal(why_count(kit, SP_WHY_LISTENER_FULL), 1);
+    leave(two, false);
+    kit_run(kit, 3000);
+    hear_nothing(kit_call(kit, KIT_OUT), 10);
+    kit_free(kit);
+}
+
+static void at_the_cap_of_the_process_callers_wait_their_turn(void **state)
+{
+    (void)state;
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_HTTP1, &door);
+    sp_budget_set_limit(&kit->sidecar->process.connections, 2, 1);
+    struct peer *callers[5];
+    for (int i = 0; i < 5; i++) {
+        callers[i] = kit_call(kit, KIT_OUT);
+        say(callers[i], ask_a);
+    }
+    kit_run(kit, 100);
+    assert_int_equal(sp_cell_get(&kit->worker->cells.connections_active), 2);
+    assert_true(sp_cell_get(&the_listener(kit, "out")->cells.accept_paused) > 0);
+    for (int i = 0; i < 5; i++) { /* each leaves, and the next gets in */
+        struct peer *server = door_next(door);
+        hear_head(server, "GET /a");
+        say(server, "HTTP/1.1 204 No Content\r\nConnection: close\r\n\r\n");
+        hear_head(callers[i], "HTTP/1.1 204");
+        leave(callers[i], false);
+    }
+    kit_run(kit, 100);
+    assert_int_equal(why_count(kit, SP_WHY_LISTENER_FULL), 0); /* none was cut */
+    kit_free(kit);
+}
+
+static void without_descriptors_accepting_rests_and_goes_on(void **state)
+{
+    (void)state;
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_HTTP1, &door);
+    struct sp_loop *other = sp_sim_host(kit->mesh->sim,
+                                        "10.0.0.9"); /* its own machine, its own descriptors */
+    mesh_listener(kit->sidecar, "wide", "10.0.0.1:15002", SP_PROTO_HTTP1, "app");
+    kit_apply(kit);
+    sp_sim_limit_files(kit->mesh->sim, kit->sidecar->main,
+                       sp_sim_open_files(kit->mesh->sim, kit->sidecar->main));
+    struct peer *caller = kit_call_from(kit, other, "10.0.0.1:15002");
+    say(caller, ask_a);
+    hear_nothing(caller, 500);
+    assert_true(sp_cell_get(&kit->worker->cells.accept_errors) > 0);
+    sp_sim_limit_files(kit->mesh->sim, kit->sidecar->main, 0);
+    hear_head(door_next(door), "GET /a"); /* at the next tick */
+    kit_free(kit);
+}
+
+static void who_is_in_keeps_the_chain_he_came_by(void **state)
+{
+    (void)state;
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_HTTP1, &door);
+    struct peer *old = kit_call(kit, KIT_OUT);
+    kit_run(kit, 10);
+    struct sp_chain *chain = the_chain(kit);
+    struct sp_route *route = mesh_route(kit_listener(kit, SP_PROTO_HTTP1));
+    route->kind = SP_ROUTE_DIRECT;
+    route->direct_status = 418;
+    kit_apply(kit);
+    assert_true(chain->gone);
+    assert_ptr_not_equal(the_chain(kit), chain);
+    struct peer *new = kit_call(kit, KIT_OUT);
+    say(new, ask_a);
+    hear_head(new, "HTTP/1.1 418");
+    say(old, ask_a);
+    hear_head(door_next(door), "GET /a");
+    assert_int_equal(sp_cell_get(&chain->cells.rq_total), 1);
+    kit_free(kit);
+}
+
+/* --- memory that is out --------------------------------------------------------------------------------- */
+
+static void new_fails_at_each_allocation_and_leaves_nothing(void **state)
+{
+    (void)state;
+    struct kit *kit = kit_new(1);
+    mesh_listener(kit->sidecar, "new", "127.0.0.1:15009", SP_PROTO_HTTP1, "app")->bind = false;
+    struct sp_resource *r = sp_map_get(&kit->sidecar->next->by_name[SP_RESOURCE_LISTENER], SP_STR("new"));
+    for (uint64_t n = 1;; n++) {
+        uint64_t blocks = sp_mem_live_blocks();
+        struct sp_listener *listener = NULL;
+        sp_mem_fail_at(n);
+        sp_err err = sp_listener_new(kit->worker, r, -1, false, &listener);
+        bool done = sp_mem_fail_at(0) < n;
+        assert_int_equal(err, done ? 0 : SP_E_NOMEM);
+        if (done) {
+            for (uint64_t k = 1;; k++) { /* and so does a change, which leaves the old chains */
+                struct sp_chain *chain = listener->chains[0];
+                sp_mem_fail_at(k);
+                err = sp_listener_update(listener, r);
+                bool changed = sp_mem_fail_at(0) < k;
+                assert_int_equal(err, changed ? 0 : SP_E_NOMEM);
+                if (changed)
+                    break;
+                assert_ptr_equal(listener->chains[0], chain);
+            }
+            sp_listener_free(listener);
+        }
+        assert_int_equal(sp_mem_live_blocks(), blocks);
+        if (done) {
+            assert_true(n > 3);
+            break;
+        }
+    }
+    kit_free(kit);
+}
+
+/* Lines are made inside the loop, where the world allocates too; so a descriptor is accepted by hand, and
+ * given to each kind of line with memory out at each place. */
+struct taker {
+    struct sp_acceptor acceptor;
+    struct kit *kit;
+    struct sp_chain *chain;
+    uint64_t fail_at, made;
+    bool raw;
+};
+
+static void on_accept(struct sp_acceptor *acceptor, int fd, const sp_addr *peer)
+{
+    struct taker *t = SP_CONTAINER(acceptor, struct taker, acceptor);
+    struct sp_worker *worker = t->kit->worker;
+    struct sp_origin origin = { .peer = *peer, .local = *peer };
+    struct sp_listener *listener = t->chain->listener;
+    assert_true(sp_lease_take(&worker->connection_lease)); /* as the listener does */
+    listener->active++;
+    sp_cell_add(&listener->cells.cx_active, 1);
+    sp_cell_add(&worker->cells.connections_active, 1);
+    struct sp_slab *slab = sp_slab_take(sp_loop_slabs(worker->loop), SP_SLAB_SMALL);
+    memcpy(slab->bytes, "GET /a ", 7);
+    slab->used = 7;
+    struct sp_view first = { slab, slab->bytes, 7 };
+    sp_mem_fail_at(t->fail_at);
+    sp_line_accept(t->chain, fd, &origin, &sp_h1_codec, first);
+    t->made = sp_mem_fail_at(0);
+}
+
+static void a_line_that_cannot_be_made_is_refused_and_counted(void **state)
+{
+    (void)state;
+    for (uint64_t n = 1; n < 10; n++) {
+        struct door *door;
+        struct kit *kit = kit_usual(SP_PROTO_HTTP1, &door);
+        struct taker t = { .acceptor.on_accept = on_accept, .kit = kit, .fail_at = n };
+        t.chain = the_chain(kit);
+        struct sp_listen_config config = { .addr = app_addr("127.0.0.1:15010") };
+        assert_int_equal(sp_acceptor_listen(&t.acceptor, kit->worker->loop, &config), 0);
+        struct peer *caller = kit_call(kit, "127.0.0.1:15010");
+        kit_run(kit, 10);
+        sp_acceptor_close(&t.acceptor);
+        bool done = t.made < n;
+        if (done) {
+            say(caller, "HTTP/1.1\r\nHost: a\r\n\r\n"); /* what was read before counts */
+            hear_head(door_next(door), "GET /a HTTP/1.1");
+        } else {
+            check_cut(caller);
+            assert_int_equal(why_count(kit, SP_WHY_MEMORY), 1);
+            assert_int_equal(sp_cell_get(&kit->worker->cells.memory_refused), 1);
+        }
+        kit_free(kit);
+        if (done) {
+            assert_int_equal(n, 2); /* the line is all that it takes */
+            return;
+        }
+    }
+    fail();
+}
+
+int main(void)
+{
+    const struct CMUnitTest tests[] = {
+        cmocka_unit_test(the_listeners_own_cap_cuts_who_is_over_it),
+        cmocka_unit_test(at_the_cap_of_the_process_callers_wait_their_turn),
+        cmocka_unit_test(without_descriptors_accepting_rests_and_goes_on),
+        cmocka_unit_test(who_is_in_keeps_the_chain_he_came_by),
+        cmocka_unit_test(new_fails_at_each_allocation_and_leaves_nothing),
+        cmocka_unit_test(a_line_that_cannot_be_made_is_refused_and_counted),
+    };
+    return cmocka_run_group_tests_name("proxy listener", tests, NULL, NULL);
+}
