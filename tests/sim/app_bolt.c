@@ -55,6 +55,7 @@ struct bolt_conn {
     struct sp_list served; /* of served.link */
     struct sp_timer timer;
     uint32_t next_id;
+    size_t last_frame; /* its length, at the end of what is queued */
     bool is_client, gives_up, no_more, reset_sent;
 };
 
@@ -259,7 +260,9 @@ static struct mesh_call *make_call(struct bolt_conn *c, uint32_t version, uint32
     snprintf(text, sizeof(text), "%u", mode);
     put_pair(&block, "x-mode", text);
     f.block = sp_buf_str(&block);
+    size_t before = c->conn.out.len;
     put_frame(&c->conn.out, &f, "com.alipay.sofa.rpc.core.request.SofaRequest", call->token, ask);
+    c->last_frame = c->conn.out.len - before;
     if (!one_way)
         c->made[c->made_count++] = (struct made){ call, f.id, for_whom };
     return call;
@@ -455,7 +458,7 @@ static void on_heartbeat(struct bolt_conn *c, const struct frame *f)
         c->app->acks++;
         return;
     }
-    if (c->conn.fin_wanted || c->reset_sent)
+    if (c->conn.fin_wanted || c->reset_sent || c->app->deaf)
         return; /* all that we have said will be all */
     put_frame(&c->conn.out, &ack, "", 0, 0);
     app_conn_flush(&c->conn);
@@ -558,6 +561,16 @@ static void begin_one(struct bolt_conn *c)
     struct mesh_call *call = make_call(c, plan->version, (uint32_t)mesh_below(mesh, plan->modes), one_way,
                                        ask, back, NULL);
     app->left--;
+    if (mesh_chance(mesh, plan->broken) && !one_way) { /* what is written last is spoilt */
+        static const struct {
+            uint32_t at;
+            char byte;
+        } spoilt[] = { { 0, 7 }, { 4, 9 } };
+        size_t start = c->conn.out.len - c->last_frame;
+        uint64_t which = mesh_below(mesh, SP_COUNTOF(spoilt));
+        c->conn.out.ptr[start + spoilt[which].at] = spoilt[which].byte;
+        call->broken = c->no_more = true;
+    }
     if (one_way)
         mesh_call_end(mesh, call, MESH_GOOD); /* as far as anybody will ever know */
     else

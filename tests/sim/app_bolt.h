@@ -37,6 +37,7 @@ struct bolt_plan {
     uint32_t big;        /* permille of calls with large bodies; others stay below 2000 bytes */
     uint32_t one_way;    /* permille */
     uint32_t give_up;    /* permille */
+    uint32_t broken;     /* permille of calls whose frame is none */
     uint32_t heartbeats; /* permille of calls that are followed by one */
     uint32_t version;    /* 1, 2; 3 = 2 with checksums */
     int32_t timeout_ms;  /* of calls; 0 = they do not say */
@@ -58,6 +59,7 @@ struct bolt_app {
     uint32_t conn_count, left, under_way;
     uint32_t requests, heartbeats, acks, back_good, back_refused, back_cut;
     sp_ns read_pace; /* of a server */
+    bool deaf;       /* a server that answers no heartbeat */
     bool stopped;
 };
 

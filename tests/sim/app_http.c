@@ -523,8 +523,40 @@ static void draw_sizes(struct http_cconn *c, struct mesh_call *call)
                                                           : plan->answer_most + 1);
 }
 
+/* What must be refused, or cut, and reach nobody. */
+static void write_broken(struct http_cconn *c, struct mesh_call *call)
+{
+    static const char *const heads[] = {
+        "GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 3\r\nTransfer-Encoding: chunked\r\n",
+        "GET / HTTP/1.1\r\nHost : a\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: -1\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nContent-Length: 1, 2\r\n",
+        "GET  / HTTP/1.1\r\nHost: a\r\n",
+        "GET / HTTP/9.1\r\nHost: a\r\n",
+        "\x16\x03\x01 no words at all\r\n",
+        "POST / HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: gzip, chunked\r\n",
+    };
+    struct mesh *mesh = c->conn.mesh;
+    struct sp_buf *out = &c->conn.out;
+    call->broken = c->no_more = true;
+    sp_buf_add_c(out, heads[mesh_below(mesh, SP_COUNTOF(heads))]);
+    if (mesh_chance(mesh, 100)) {
+        size_t len = 100000; /* and too large */
+        sp_buf_add_c(out, "x-large: ");
+        while (len--)
+            sp_buf_add_char(out, 'x');
+        sp_buf_add_c(out, "\r\n");
+    }
+    sp_buf_printf(out, "x-token: %016llx\r\n\r\n", (unsigned long long)call->token);
+}
+
 static void write_request(struct http_cconn *c, struct asked *asked)
 {
+    if (mesh_chance(c->conn.mesh, c->client->plan.broken)) {
+        write_broken(c, asked->call);
+        return;
+    }
     struct mesh *mesh = c->conn.mesh;
     struct mesh_call *call = asked->call;
     struct sp_buf *out = &c->conn.out;

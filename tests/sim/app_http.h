@@ -69,6 +69,7 @@ struct http_plan {
     uint32_t upgrades; /* permille of calls that become a tunnel (WebSocket) */
     uint32_t old;      /* permille of calls in HTTP/1.0 */
     uint32_t expect;   /* permille of calls whose body waits for 100 (Continue) */
+    uint32_t broken;   /* permille of calls whose request is none */
     bool exact;        /* bodies of just that size, POST with a length */
     bool half_close;   /* FIN behind the last request of a connection */
     sp_ns think;       /* up to this long between calls */

@@ -165,12 +165,14 @@ static void say_log(void *arg, enum sp_log_level level, sp_str line)
     fprintf(stderr, "%.*s", SP_STR_ARG(line));
 }
 
-static struct mesh_sidecar *start(struct mesh *mesh, struct sp_loop *main, uint32_t workers)
+static struct mesh_sidecar *start(struct mesh *mesh, struct sp_loop *place, uint32_t workers)
 {
     struct mesh_sidecar *s = sp_mem_zalloc(sizeof(*s));
-    SP_ASSERT(s && main && workers <= MESH_WORKERS_MAX);
+    SP_ASSERT(s && place && workers <= MESH_WORKERS_MAX);
     s->mesh = mesh;
-    s->main = main;
+    s->place = place;
+    s->main = sp_sim_loop(mesh->sim, place);
+    SP_ASSERT(s->main);
     s->worker_count = workers;
     s->settings = (struct sp_settings){ .drain_ns = 5 * SP_NS_PER_S,
                                         .why_records = 16,
@@ -178,7 +180,7 @@ static struct mesh_sidecar *start(struct mesh *mesh, struct sp_loop *main, uint3
     s->log = (struct sp_log){ .level = SP_LOG_ERROR, .sink = say_log };
     sp_err err = sp_process_init(&s->process, s->main, &s->log, &s->settings, codecs, workers);
     for (uint32_t i = 0; i < workers && !err; i++) {
-        s->loops[i] = sp_sim_loop(mesh->sim, s->main);
+        s->loops[i] = sp_sim_loop(mesh->sim, place);
         SP_ASSERT(s->loops[i]);
         err = sp_worker_init(&s->workers[i], &s->process, s->loops[i], i);
     }
@@ -197,12 +199,12 @@ struct mesh_sidecar *mesh_sidecar(struct mesh *mesh, const char *ip, uint32_t wo
 
 struct mesh_sidecar *mesh_sidecar_beside(struct mesh_sidecar *sidecar, uint32_t workers)
 {
-    return start(sidecar->mesh, sp_sim_loop(sidecar->mesh->sim, sidecar->main), workers);
+    return start(sidecar->mesh, sidecar->place, workers);
 }
 
 struct sp_loop *mesh_app_loop(struct mesh_sidecar *sidecar)
 {
-    struct sp_loop *loop = sp_sim_loop(sidecar->mesh->sim, sidecar->main);
+    struct sp_loop *loop = sp_sim_loop(sidecar->mesh->sim, sidecar->place);
     SP_ASSERT(loop);
     return loop;
 }
@@ -213,6 +215,7 @@ void mesh_kill(struct mesh_sidecar *s)
         return;
     s->up = false;
     for (uint32_t i = 0; i < s->worker_count; i++) {
+        sp_loop_turn(s->loops[i], 0); /* orders that are in the mail */
         sp_worker_deinit(&s->workers[i]);
         sp_loop_free(s->loops[i]);
     }
@@ -405,7 +408,7 @@ static void on_apply(struct sp_mail *mail)
 {
     struct order *order = SP_CONTAINER(mail, struct order, mail);
     sp_err err = sp_worker_apply(order->worker, order->snapshot, NULL);
-    if (err && err != SP_E_NOFILE) /* of which it runs short by the test's own doing */
+    if (err && err != SP_E_NOFILE && err != SP_E_NOMEM) /* of which it runs short by the test's own doing */
         mesh_fail(order->sidecar->mesh, "a snapshot was refused: %s", sp_err_str(err));
     sp_snapshot_unref(order->snapshot);
     sp_mem_free(order);
@@ -537,6 +540,9 @@ struct mesh_call *mesh_call_find(struct mesh *mesh, uint64_t token)
 
 void mesh_call_seen(struct mesh *mesh, struct mesh_call *call)
 {
+    if (call->broken)
+        mesh_fail(mesh, "call %016llx came to a server, though its request is none",
+                  (unsigned long long)call->token);
     if (++call->seen > 1)
         mesh_fail(mesh, "call %016llx came to a server %u times", (unsigned long long)call->token,
                   call->seen);

@@ -44,13 +44,15 @@ struct mesh_call {
     uint32_t mode;     /* what the server is asked to do: app_*.h */
     uint32_t ask_bytes, answer_bytes;
     bool backward, oneway;
+    bool broken; /* its request is none: no server may see it */
     sp_ns began, ended;
     char reason[40]; /* x-sampan-reason, when refused */
 };
 
 struct mesh_sidecar {
     struct mesh *mesh;
-    struct sp_list link; /* on mesh->sidecars */
+    struct sp_list link;   /* on mesh->sidecars */
+    struct sp_loop *place; /* the machine; outlives the process */
     struct sp_loop *main;
     struct sp_loop *loops[MESH_WORKERS_MAX];
     struct sp_worker workers[MESH_WORKERS_MAX];

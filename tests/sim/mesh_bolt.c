@@ -37,9 +37,15 @@ static void draw_plan(struct run *r, struct bolt_plan *plan)
         plan->half_close = false; /* who will be called back must be able to answer */
     if (hostile && mesh_chance(mesh, 500))
         plan->timeout_ms = 1 + (int32_t)mesh_below(mesh, 5000);
+    if (hostile && mesh_chance(mesh, 300))
+        plan->broken = 30;
+    if (hostile && mesh_chance(mesh, 50)) {
+        plan->read_pace = 40 * SP_NS_PER_S; /* as good as never */
+        plan->calls = 5;
+    }
     if (hostile && mesh_chance(mesh, 500))
         plan->give_up = (uint32_t)mesh_below(mesh, 50);
-    if (mesh_chance(mesh, 200)) {
+    if (!plan->read_pace && mesh_chance(mesh, 200)) {
         plan->read_pace = 1 + mesh_below(mesh, 5 * SP_NS_PER_MS);
         plan->calls = 20;
     }
@@ -64,8 +70,10 @@ static void one(struct mesh *mesh)
     struct run r;
     pair_open(&r.pair, mesh, SP_PROTO_BOLT);
     r.client_count = 1 + (uint32_t)mesh_below(mesh, CLIENTS);
-    for (uint32_t i = 0; i < r.pair.servers; i++)
+    for (uint32_t i = 0; i < r.pair.servers; i++) {
         bolt_server_start(&r.servers[i], mesh, r.pair.server_loop, r.pair.addrs[i]);
+        r.servers[i].deaf = r.pair.trouble.degree >= TROUBLE_HOSTILE && mesh_chance(mesh, 200);
+    }
     for (uint32_t i = 0; i < r.client_count; i++) {
         struct bolt_plan plan;
         draw_plan(&r, &plan);

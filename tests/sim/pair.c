@@ -22,6 +22,16 @@ static void draw_limits(struct pair *p, struct sp_cluster_spec *spec)
         spec->limits.requests = 1 + (uint32_t)mesh_below(mesh, 10);
 }
 
+/* Caps of the process. */
+static void draw_caps(struct pair *p, struct mesh_sidecar *s)
+{
+    struct mesh *mesh = p->mesh;
+    if (p->limited && mesh_chance(mesh, 300))
+        sp_budget_set_limit(&s->process.connections, 1 + mesh_below(mesh, 6), s->worker_count);
+    if (p->limited && mesh_chance(mesh, 300))
+        sp_budget_set_limit(&s->process.streams, 1 + mesh_below(mesh, 10), s->worker_count);
+}
+
 static void draw_life(struct pair *p, struct sp_cluster_spec *spec)
 {
     struct mesh *mesh = p->mesh;
@@ -35,6 +45,11 @@ static void draw_life(struct pair *p, struct sp_cluster_spec *spec)
         spec->max_requests_per_connection = 1 + (uint32_t)mesh_below(mesh, 5);
     if (mesh_chance(mesh, 200))
         spec->max_connection_ns = SP_NS_PER_MS * (1 + mesh_below(mesh, 200));
+    bool prompt = p->trouble.degree == TROUBLE_NONE &&
+                  !p->limited; /* else it may be taken for dead, and is not */
+    if (p->protocol == SP_PROTO_BOLT && (prompt || p->trouble.degree >= TROUBLE_HOSTILE) &&
+        mesh_chance(mesh, 300))
+        spec->heartbeat_ns = SP_NS_PER_MS * (10 + mesh_below(mesh, 300));
     if (mesh_chance(mesh, 200))
         spec->buffer_bytes = 1024 * (1 + (uint32_t)mesh_below(mesh, 64));
 }
@@ -54,6 +69,25 @@ static void draw_route(struct pair *p, struct sp_listener_spec *listener)
     }
 }
 
+/* How long a caller may take; in peace, as long as it likes. */
+static void draw_times(struct pair *p, struct sp_listener_spec *listener)
+{
+    struct mesh *mesh = p->mesh;
+    struct sp_chain_spec *chain = mesh_chain(listener);
+    if (p->limited && mesh_chance(mesh, 200))
+        listener->max_connections = 1 + (uint32_t)mesh_below(mesh, 6);
+    if (p->trouble.degree < TROUBLE_HOSTILE)
+        return;
+    if (mesh_chance(mesh, 300))
+        chain->headers_timeout_ns = SP_NS_PER_MS * (10 + mesh_below(mesh, 500));
+    if (mesh_chance(mesh, 300))
+        chain->stream_idle_ns = SP_NS_PER_MS * (10 + mesh_below(mesh, 2000));
+    if (mesh_chance(mesh, 200))
+        chain->max_connection_ns = SP_NS_PER_MS * (10 + mesh_below(mesh, 500));
+    if (mesh_chance(mesh, 200))
+        chain->tcp_idle_ns = SP_NS_PER_MS * (10 + mesh_below(mesh, 500));
+}
+
 static void configure_shop(struct pair *p)
 {
     static const char *const by_number[] = { "10.0.0.2:15006", NULL }, *const by_name[] = { "bank.test:15006",
@@ -69,6 +103,8 @@ static void configure_shop(struct pair *p)
     draw_limits(p, bank);
     draw_life(p, bank);
     struct sp_listener_spec *out = mesh_listener(p->shop, "outbound", "127.0.0.1:15001", p->protocol, "bank");
+    draw_times(p, out);
+    draw_caps(p, p->shop);
     out->read_original_dst = p->intercepted;
     if (p->proxied)
         bank->proxyproto = mesh_chance(p->mesh, 500) ? SP_PROXYPROTO_V1 : SP_PROXYPROTO_V2;
@@ -85,6 +121,8 @@ static void configure_bank(struct pair *p)
     const char *addr = p->by_path ? "@bank" : p->intercepted ? "0.0.0.0:15006" : "10.0.0.2:15006";
     struct sp_listener_spec *in = mesh_listener(p->bank, "inbound", addr, p->protocol, "app");
     in->direction = SP_DIRECTION_INBOUND;
+    draw_times(p, in);
+    draw_caps(p, p->bank);
     in->read_original_dst = p->intercepted;
     in->proxy_protocol = p->proxied;
     if (p->detected)
@@ -107,6 +145,8 @@ static void draw_features(struct pair *p)
     p->short_lived = mesh_chance(mesh, 200);
     p->swaps = mesh_chance(mesh, 300);
     p->drains = mesh_chance(mesh, 150);
+    p->dies = p->trouble.degree >= TROUBLE_HOSTILE && mesh_chance(mesh, 150);
+    p->die_at = sp_sim_now(mesh->sim) + mesh_below(mesh, 200 * SP_NS_PER_MS);
     p->next_swap = sp_sim_now(mesh->sim) + mesh_below(mesh, 50 * SP_NS_PER_MS);
     p->drain_at = sp_sim_now(mesh->sim) + mesh_below(mesh, 200 * SP_NS_PER_MS);
 }
@@ -136,7 +176,7 @@ void pair_open(struct pair *p, struct mesh *mesh, enum sp_protocol protocol)
     p->to = "127.0.0.1:15001";
     if (p->intercepted) {
         sp_sim_redirect_out(p->client_loop, 15001);
-        sp_sim_redirect_in(p->bank->main, 15006);
+        sp_sim_redirect_in(p->bank->place, 15006);
         p->to = "10.0.0.2:8080";
     }
     if (p->by_name)
@@ -173,7 +213,17 @@ static void befall(struct pair *p)
     }
     if (p->drains && now >= p->drain_at) {
         p->drains = false;
-        mesh_drain(mesh_chance(p->mesh, 500) ? p->shop : p->bank, 600 * SP_NS_PER_S);
+        bool hard = p->trouble.degree >= TROUBLE_HOSTILE && mesh_chance(p->mesh, 500);
+        mesh_drain(mesh_chance(p->mesh, 500) ? p->shop : p->bank,
+                   hard ? mesh_below(p->mesh, 300 * SP_NS_PER_MS) : 600 * SP_NS_PER_S);
+    }
+    if (p->dies && now >= p->die_at) {
+        p->dies = false;
+        mesh_kill(p->bank);
+        p->bank = mesh_sidecar_beside(p->bank, p->by_path ? 1 : 1 + (uint32_t)mesh_below(p->mesh, 3));
+        p->trouble.sidecars[1] = p->bank;
+        configure_bank(p);
+        mesh_apply(p->bank);
     }
 }
 
@@ -184,7 +234,8 @@ void pair_run(struct pair *p, sp_ns ns, bool (*done)(void *arg), void *arg)
         befall(p);
         if (p->shop->draining && p->shop->drained == p->shop->worker_count)
             return; /* the clients' door is closed: they would knock for ever */
-        sp_ns slice = p->swaps || p->drains ? (1 + mesh_below(p->mesh, 10)) * SP_NS_PER_MS : SP_NS_PER_S;
+        sp_ns slice = p->swaps || p->drains || p->dies ? (1 + mesh_below(p->mesh, 10)) * SP_NS_PER_MS
+                                                       : SP_NS_PER_S;
         trouble_run_until(&p->trouble, slice, done, arg);
     }
 }

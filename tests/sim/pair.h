@@ -21,11 +21,11 @@ struct pair {
     const char *to;                      /* what clients connect to */
     struct sp_loop *client_loop, *server_loop;
     bool intercepted, by_name, by_path, detected, proxied;
-    bool limited;     /* calls may be refused, unseen, though nothing broke */
-    bool short_lived; /* connections may end under a call that has not begun */
-    bool swaps, drains;
+    bool limited;             /* calls may be refused, unseen, though nothing broke */
+    bool short_lived;         /* connections may end under a call that has not begun */
+    bool swaps, drains, dies; /* the bank's process ends in the middle, and another begins */
     uint64_t swap_count;
-    sp_ns next_swap, drain_at;
+    sp_ns next_swap, drain_at, die_at;
 };
 
 /* Draws everything but what the applications do. `degree` by the seed. */

@@ -39,16 +39,21 @@ static void limit_slabs(struct mesh_sidecar *s, uint64_t bytes)
         sp_loop_slabs(s->loops[i])->limit_bytes = bytes;
 }
 
+static void limit_memory(struct mesh_sidecar *s, uint32_t permille)
+{
+    for (uint32_t i = 0; s->up && i < s->worker_count; i++)
+        sp_sim_fail_memory(s->loops[i], permille);
+}
+
 static void heal(struct trouble *t)
 {
     if (t->cut[0])
-        sp_sim_partition(t->mesh->sim, t->cut[0]->main, t->cut[1]->main, false);
+        sp_sim_partition(t->mesh->sim, t->cut[0]->place, t->cut[1]->place, false);
     t->cut[0] = NULL;
     for (uint32_t i = 0; i < t->sidecar_count; i++) {
-        if (!t->sidecars[i]->up)
-            continue;
-        sp_sim_limit_files(t->mesh->sim, t->sidecars[i]->main, 0);
+        sp_sim_limit_files(t->mesh->sim, t->sidecars[i]->place, 0);
         limit_slabs(t->sidecars[i], 0);
+        limit_memory(t->sidecars[i], 0);
     }
 }
 
@@ -59,26 +64,30 @@ static void strike(struct trouble *t)
     heal(t);
     if (!a->up || !b->up)
         return;
-    switch (mesh_below(mesh, 6)) {
+    switch (mesh_below(mesh, 7)) {
     case 0:
-        if (a == b)
+        if (a->place == b->place)
             return;
         t->cut[0] = a;
         t->cut[1] = b;
         t->cuts++;
-        sp_sim_partition(mesh->sim, a->main, b->main, true);
+        sp_sim_partition(mesh->sim, a->place, b->place, true);
         return;
     case 1:
         t->crashes++;
-        sp_sim_crash(mesh->sim, a->main);
+        sp_sim_crash(mesh->sim, a->place);
         return;
     case 2:
         t->droughts++;
-        sp_sim_limit_files(mesh->sim, a->main, 1 + sp_sim_open_files(mesh->sim, a->main));
+        sp_sim_limit_files(mesh->sim, a->place, 1 + sp_sim_open_files(mesh->sim, a->place));
         return;
     case 3:
         t->droughts++;
         limit_slabs(a, 64 * 1024 + mesh_below(mesh, 1024 * 1024));
+        return;
+    case 4:
+        t->droughts++;
+        limit_memory(a, 1 + (uint32_t)mesh_below(mesh, 300));
         return;
     default: return; /* a while of peace */
     }

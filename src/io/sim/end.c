@@ -50,9 +50,7 @@ static void on_cut(struct sp_sim_event *event);
 
 struct sp_sim_cx *sp_sim_cx_new(struct sp_sim *sim)
 {
-    struct sp_sim_cx *cx = sp_mem_zalloc(sizeof(*cx));
-    if (!cx)
-        return NULL;
+    struct sp_sim_cx *cx = sp_sim_alloc(sim, sizeof(*cx));
     cx->sim = sim;
     cx->serial = ++sim->serials;
     cx->window = sim->faults.window_bytes ? sim->faults.window_bytes : SP_SIM_WINDOW;
@@ -103,13 +101,14 @@ void sp_sim_cx_free(struct sp_sim_cx *cx)
 static void push(struct sp_sim_end *end, enum sp_sim_what what, const char *bytes, uint32_t len)
 {
     struct sp_sim *sim = end->cx->sim;
-    struct sp_sim_seg *seg = sp_mem_alloc(sizeof(*seg) + len);
-    SP_ASSERT(seg);
+    struct sp_sim_seg *seg = sp_sim_alloc(sim, sizeof(*seg) + len);
     sp_ns at = sim->now + sp_sim_delay(sim);
     if (!is_unix(end) && sp_sim_chance(sim, sim->faults.stall, &sim->counts.stalls))
         at += sp_rng_below(&sim->rng, sim->faults.stall_max ? sim->faults.stall_max : SP_NS_PER_S);
     end->last_at = SP_MAX(end->last_at, at);
-    *seg = (struct sp_sim_seg){ .at = end->last_at, .what = what, .len = len };
+    seg->at = end->last_at;
+    seg->what = what;
+    seg->len = len;
     if (len)
         memcpy(seg->bytes, bytes, len);
     end->held_bytes += len;
@@ -204,8 +203,7 @@ ssize_t sp_sim_send(struct sp_sock *sock, const struct iovec *iov, int count)
     if (take && sp_sim_chance(sim, sim->faults.short_write, &sim->counts.short_writes))
         take = (uint32_t)sp_rng_below(&sim->rng, take);
 
-    char *bytes = sp_mem_alloc(take + 1);
-    SP_ASSERT(bytes);
+    char *bytes = sp_sim_alloc(sim, take + 1);
     size_t at = 0;
     gather(&iov, &at, bytes, take);
     sim->counts.bytes += take;

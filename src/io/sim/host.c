@@ -153,16 +153,15 @@ uint32_t sp_sim_open_files(const struct sp_sim *sim, const struct sp_loop *host)
     return sp_sim_loop_of(host)->machine->open;
 }
 
-static bool grow(struct sp_sim_machine *machine)
+static void grow(struct sp_sim_machine *machine)
 {
     uint32_t cap = machine->file_cap ? machine->file_cap * 2 : 16;
-    struct sp_sim_file **files = sp_mem_realloc(machine->files, cap * sizeof(struct sp_sim_file *));
-    if (!files)
-        return false;
-    memset(files + machine->file_cap, 0, (cap - machine->file_cap) * sizeof(struct sp_sim_file *));
+    struct sp_sim_file **files = sp_sim_alloc(machine->sim, cap * sizeof(struct sp_sim_file *));
+    if (machine->files)
+        memcpy(files, machine->files, machine->file_cap * sizeof(struct sp_sim_file *));
+    sp_mem_free(machine->files);
     machine->files = files;
     machine->file_cap = cap;
-    return true;
 }
 
 sp_err sp_sim_file_open(struct sp_sim_machine *machine, struct sp_sim_file *file)
@@ -174,8 +173,8 @@ sp_err sp_sim_file_open(struct sp_sim_machine *machine, struct sp_sim_file *file
     uint32_t at = 0;
     while (at < machine->file_cap && machine->files[at])
         at++;
-    if (at == machine->file_cap && !grow(machine))
-        return SP_E_NOMEM;
+    if (at == machine->file_cap)
+        grow(machine);
     machine->files[at] = file;
     machine->open++;
     file->machine = machine;

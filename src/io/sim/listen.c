@@ -189,8 +189,6 @@ sp_err sp_sim_connect(struct sp_sock *sock, const sp_addr *to, const sp_addr *fr
     if (to->family == SP_ADDR_NONE)
         return SP_E_INVALID;
     struct sp_sim_cx *cx = sp_sim_cx_new(sim);
-    if (!cx)
-        return SP_E_NOMEM;
     struct sp_sim_end *client = &cx->end[0];
     sp_err err = take_addresses(cx, l, to, from, flags);
     if (!err)
@@ -262,9 +260,7 @@ sp_err sp_sim_listen(struct sp_acceptor *acceptor, const struct sp_listen_config
     sp_err err = check_address(l->machine, config);
     if (err)
         return err;
-    struct sp_sim_listener *listener = sp_mem_zalloc(sizeof(*listener));
-    if (!listener)
-        return SP_E_NOMEM;
+    struct sp_sim_listener *listener = sp_sim_alloc(l->sim, sizeof(*listener));
     listener->file.kind = SP_SIM_LISTENER;
     listener->file.number = -1;
     err = sp_sim_file_open(l->machine, &listener->file);

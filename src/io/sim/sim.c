@@ -29,7 +29,7 @@
 
 #define BEGINNING (1000 * SP_NS_PER_S)          /* no clock stands at 0 */
 #define WALL_AT_0 (1767225600ull * SP_NS_PER_S) /* 2026-01-01 */
-enum { TURN_US = 20, BATCH_CHANCE = 250, BATCH_MOST = 4 };
+enum { TURN_US = 20, BATCH_CHANCE = 250, BATCH_MOST = 4, ALLOCATIONS = 20 };
 
 /* --- chance and record ---------------------------------------------------------------------------------- */
 
@@ -67,16 +67,50 @@ sp_ns sp_sim_delay(struct sp_sim *sim)
            (f->delay_max > f->delay_min ? sp_rng_below(&sim->rng, f->delay_max - f->delay_min + 1) : 0);
 }
 
+/* --- memory --------------------------------------------------------------------------------------------- */
+
+void sp_sim_fail_memory(struct sp_loop *loop, uint32_t permille)
+{
+    sp_sim_loop_of(loop)->fail_memory = permille;
+}
+
+/* The one that is to fail is none of the world's: what was allocated so far counts, and then nothing, until
+ * alarm_again. */
+static void calm(struct sp_sim *sim)
+{
+    if (!sim->fail_at)
+        return;
+    uint64_t made = sp_mem_fail_at(0);
+    sim->fail_at = made >= sim->fail_at ? 0 : sim->fail_at - made;
+}
+
+static void alarm_again(struct sp_sim *sim)
+{
+    if (sim->fail_at)
+        (void)sp_mem_fail_at(sim->fail_at); /* none were made meanwhile that count */
+}
+
+void *sp_sim_alloc(struct sp_sim *sim, size_t bytes)
+{
+    calm(sim);
+    void *ptr = sp_mem_zalloc(bytes);
+    SP_ASSERT(ptr);
+    alarm_again(sim);
+    return ptr;
+}
+
 /* --- what will happen ----------------------------------------------------------------------------------- */
 
 void sp_sim_at(struct sp_sim *sim, struct sp_sim_event *event, sp_ns at)
 {
     sp_err err = 0;
+    calm(sim);
     if (event->node.place)
         sp_heap_rekey(&sim->due, &event->node, at);
     else
         err = sp_heap_insert(&sim->due, &event->node, at);
-    SP_ASSERT(!err); /* a world without memory is no world: see the essay */
+    SP_ASSERT(!err);
+    alarm_again(sim);
 }
 
 void sp_sim_not(struct sp_sim *sim, struct sp_sim_event *event)
@@ -221,7 +255,12 @@ static void take_turn(struct sp_sim_loop *l)
         busy += sp_rng_below(&sim->rng, sim->faults.pause_max ? sim->faults.pause_max : 20 * SP_NS_PER_MS);
     l->free_at = sim->now + busy;
     sp_sim_note(sim, "turn", 0, l->index, busy);
+    if (sp_sim_chance(sim, l->fail_memory, &sim->counts.no_memory))
+        sim->fail_at = 1 + sp_rng_below(&sim->rng, ALLOCATIONS);
+    alarm_again(sim);
     sp_loop_turn(&l->loop, 0); /* the last use: it may end by its own hand */
+    calm(sim);
+    sim->fail_at = 0;
 }
 
 static bool step_until(struct sp_sim *sim, sp_ns until)

@@ -31,6 +31,7 @@ struct sp_sim_counts {
     uint64_t held_back;  /* deliveries that a partition kept */
     uint64_t retried;    /* connects that met a full queue or a partition and asked again */
     uint64_t no_file;    /* descriptors that were not to be had */
+    uint64_t no_memory;  /* turns in which an allocation was to fail */
     uint64_t unread_cut; /* closes with bytes unread, which reset the peer */
 };
 
@@ -55,6 +56,9 @@ void sp_sim_crash(struct sp_sim *sim, struct sp_loop *host);
 sp_err sp_sim_name(struct sp_sim *sim, const char *name, const char *ip) SP_MUST_USE;
 /* Most descriptors that the machine of `host` may have open; 0 = any number. */
 void sp_sim_limit_files(struct sp_sim *sim, struct sp_loop *host, uint32_t most);
+/* In that many permille of the loop's turns one of the first allocations fails: of what runs on it, never of
+ * the world's own. */
+void sp_sim_fail_memory(struct sp_loop *loop, uint32_t permille);
 uint32_t sp_sim_open_files(const struct sp_sim *sim, const struct sp_loop *host);
 
 /* Interception, as `sampan-proxy intercept` asks the kernel for it. out: what `app` connects to anything but

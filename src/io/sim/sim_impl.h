@@ -129,6 +129,7 @@ struct sp_sim_loop {
     sp_ns free_at;        /* its last turn has taken until then */
     uint16_t redirect_out;
     uint32_t index;
+    uint32_t fail_memory; /* permille */
 };
 
 struct sp_sim_cut {
@@ -155,6 +156,7 @@ struct sp_sim {
     struct sp_list cuts;     /* of sp_sim_cut.link */
     struct sp_list names;    /* of sp_sim_name.link */
     uint32_t loop_count, machine_count;
+    uint64_t fail_at; /* the allocation of this turn that is to fail; 0 = none */
     void (*on_line)(void *arg, const char *line);
     void *trace_arg;
 };
@@ -172,6 +174,9 @@ void sp_sim_not(struct sp_sim *sim, struct sp_sim_event *event);
 bool sp_sim_chance(struct sp_sim *sim, uint32_t permille, uint64_t *counter);
 sp_ns sp_sim_delay(struct sp_sim *sim);
 bool sp_sim_is_cut(const struct sp_sim *sim, const struct sp_sim_machine *a, const struct sp_sim_machine *b);
+
+/* The world's own memory does not fail. */
+void *sp_sim_alloc(struct sp_sim *sim, size_t bytes);
 
 /* host.c: machines, numbers, readiness. */
 sp_err sp_sim_file_open(struct sp_sim_machine *machine, struct sp_sim_file *file);
