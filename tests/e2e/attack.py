@@ -14,7 +14,7 @@ import inspect
 import os
 import resource
 
-from attacks import bulk, caps, doors, floods, ill, life, manners, slow, smuggle
+from attacks import bulk, caps, doors, floods, ill, life, manners, mutate, slow, smuggle
 from harness import PROXY, Scenario, Tally, main_guard
 
 SCENARIOS = {
@@ -23,6 +23,8 @@ SCENARIOS = {
     "ambiguous": smuggle.ambiguous,
     "lengths": smuggle.lengths,
     "sizes": smuggle.sizes,
+    "broken-requests": mutate.requests,
+    "broken-frames": mutate.frames,
     "paths": doors.paths,
     "hosts": doors.hosts,
     "proxy-headers": doors.proxy_headers,

@@ -257,7 +257,7 @@ def block_of(data):
         size = struct.unpack_from(">I", data, at)[0]
         if at + 4 + size > len(data):
             raise Ambiguous("a header block that ends inside a word")
-        parts.append(data[at + 4:at + 4 + size].decode())
+        parts.append(data[at + 4:at + 4 + size].decode("latin-1"))
         at += 4 + size
     if len(parts) % 2:
         raise Ambiguous("a name without a value")
