@@ -263,6 +263,8 @@ void sp_stream_caller_gone(struct sp_stream *s, enum sp_why why)
     sp_list_remove(&s->in_link);
     sp_list_remove(&s->behind_link);
     s->caller = NULL;
+    if (s->oneway && s->request_done && s->waits && why == SP_WHY_CLIENT_GONE)
+        return; /* whole, and nobody waits for an answer: it goes out when there is a line */
     if (!s->answer_done)
         set_why(s, why ? why : SP_WHY_CLIENT_GONE);
     if (s->cluster && !s->answer_done)

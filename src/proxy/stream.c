@@ -558,7 +558,8 @@ void sp_stream_attached(struct sp_stream *s, struct sp_line *line)
     s->failure = NULL;
     if (!s->oneway || !s->request_done) /* a one-way call that is whole is over in a moment */
         sp_stream_arm(s);
-    sp_line_go_on(s->caller);
+    if (s->caller)
+        sp_line_go_on(s->caller);
     sp_forward_request(s);
 }
 

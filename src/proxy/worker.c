@@ -123,6 +123,10 @@ static void cut_everything(struct sp_worker *worker)
     struct sp_cluster *cluster;
     SP_LIST_EACH(&worker->gone_clusters, cluster, next_cluster, struct sp_cluster, link)
         close_cluster_lines(cluster);
+    struct sp_stream *stream; /* one-way calls that outlived their callers and have met no line */
+    SP_LIST_EACH(&worker->streams, stream, next_stream, struct sp_stream, link)
+        if (!stream->caller && stream->waits)
+            sp_stream_cut(stream, SP_WHY_DRAINING);
 }
 
 static void free_kept(struct sp_worker *worker)
