@@ -174,7 +174,8 @@ static void a_server_that_goes_before_its_answer(void **state)
             check_at_rest(kit, 1);
             assert_int_equal(last_report(kit)->why, cases[i].why);
             assert_int_equal(sp_cell_get(&the_cluster(kit, "app")->cells.rq_rx_reset), 1);
-            assert_int_equal(sp_cell_get(&the_endpoint(kit, "app", 0)->rq_error), 1); /* one call, one error */
+            /* one call, one error */
+            assert_int_equal(sp_cell_get(&the_endpoint(kit, "app", 0)->rq_error), 1);
             assert_int_equal(last_report(kit)->upstream.port, 8080);
             hear_nothing(caller, 10); /* the caller's line lives on */
             kit_free(kit);
