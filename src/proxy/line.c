@@ -647,9 +647,11 @@ void sp_line_drain(struct sp_line *line)
         return;
     line->last = true;
     bool quiet = sp_list_is_empty(&line->calls_in) && sp_list_is_empty(&line->calls_out);
-    if (line->endpoint)
+    if (line->endpoint) {
         sp_pool_line_gone(line);
-    if (!quiet || line->receiving || line->conn.in_len)
+        sp_list_push(&line->endpoint->lingering, &line->pool_link);
+    }
+    if (!quiet || (line->chain && (line->receiving || line->conn.in_len)))
         return;
     if (line->endpoint)
         sp_line_end(line, SP_WHY_DRAINING);
