@@ -406,11 +406,13 @@ static void a_one_way_request_that_stops_in_the_middle_ends(void **state)
     kit_apply(kit);
     struct door *door = kit_door(kit, KIT_APP);
     struct peer *caller = kit_call(kit, KIT_OUT);
+    say_ask(caller, &(struct ask){ .id = 2, .oneway = true, .body = "a line is there" });
+    struct peer *server = door_next(door);
+    hear_ask(server, "a line is there");
     char *body = calloc(1, 200000);
     say_ask(caller, &(struct ask){
                         .id = 1, .oneway = true, .body = body, .body_bytes = 200000, .say_bytes = 100000 });
     free(body);
-    struct peer *server = door_next(door);
     kit_run(kit, 1000);
     assert_int_equal(sp_cell_get(&kit->worker->cells.streams_active), 1);
     kit_run(kit, 1500);
