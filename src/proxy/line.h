@@ -30,9 +30,8 @@ struct sp_line_mux {
     uint32_t next_id;
     uint32_t heartbeat_id; /* sent and not answered; 0 = none */
     uint8_t heartbeats_lost;
-    uint8_t
-        /* upstream: proto_ver of its calls (Bolt v2: ver1, which says whether there are checksums) */
-        version;
+    /* upstream: proto_ver of its calls (Bolt v2: ver1, which says whether there are checksums) */
+    uint8_t version;
     sp_ns blocks_ns; /* downstream: since when a line that others share rests for us; 0 = none does */
     bool slow;       /* downstream: it has let others wait; its calls share no line any more */
     bool shared;     /* upstream: more than one has called through it */

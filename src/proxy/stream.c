@@ -31,13 +31,9 @@
 
 enum { KEEP_STREAMS = 64, ARENA_BLOCK = 4096, ARENA_LIMIT = 256 * 1024, UUID_BYTES = 36 };
 
-/* Answers do not depend on the request's class of failure: what a phase says. */
+/* What a phase says: on to the next; the call waits for the pool; it goes on elsewhere (attached) or has
+ * ended. */
 enum phase_result { GO, WAIT, OVER };
-
-struct phase {
-    const char *name;
-    enum phase_result (*run)(struct sp_stream *stream);
-};
 
 static enum phase_result admit(struct sp_stream *s);
 static enum phase_result route(struct sp_stream *s);
@@ -50,15 +46,15 @@ static enum phase_result attach(struct sp_stream *s);
 
 enum { PHASE_PICK = 6 };
 
-static const struct phase phases[] = {
-    { "admit", admit },              /* refuses with TOO_MANY_STREAMS, BACKWARD, UPGRADE_REFUSED */
-    { "route", route },              /* NO_ROUTE, REGEX_LIMIT */
-    { "answer_self", answer_self },  /* REDIRECT, DIRECT */
-    { "cluster", cluster },          /* NO_CLUSTER, PROTOCOL_MISMATCH */
-    { "edit", edit },                /* MEMORY */
-    { "limit", limit },              /* BREAKER */
-    [PHASE_PICK] = { "pick", pick }, /* NO_HEALTHY, DNS, NO_ORIGINAL_DST */
-    { "attach", attach },            /* POOL_FULL, CONNECT, DESCRIPTORS */
+static enum phase_result (*const phases[])(struct sp_stream *s) = {
+    admit,               /* refuses with BACKWARD, UPGRADE_REFUSED; before it stands TOO_MANY_STREAMS */
+    route,               /* NO_ROUTE, REGEX_LIMIT */
+    answer_self,         /* REDIRECT, DIRECT */
+    cluster,             /* NO_CLUSTER, PROTOCOL_MISMATCH */
+    edit,                /* MEMORY */
+    limit,               /* BREAKER */
+    [PHASE_PICK] = pick, /* NO_HEALTHY, DNS, NO_ORIGINAL_DST; NO_CLUSTER, when it went meanwhile */
+    attach,              /* POOL_FULL, CONNECT, CONNECT_TIMEOUT, RETRY_LIMIT, DESCRIPTORS, MEMORY */
 };
 
 static const struct sp_sm_state states[] = {
@@ -67,8 +63,7 @@ static const struct sp_sm_state states[] = {
                                      SP_SM_TO(SP_STREAM_DONE) },
     [SP_STREAM_PENDING] = { "pending", SP_SM_TO(SP_STREAM_WALK) | SP_SM_TO(SP_STREAM_ATTACHED) |
                                            SP_SM_TO(SP_STREAM_DONE) },
-    [SP_STREAM_ATTACHED] = { "attached", SP_SM_TO(SP_STREAM_ANSWER) | SP_SM_TO(SP_STREAM_WALK) |
-                                             SP_SM_TO(SP_STREAM_DONE) },
+    [SP_STREAM_ATTACHED] = { "attached", SP_SM_TO(SP_STREAM_ANSWER) | SP_SM_TO(SP_STREAM_DONE) },
     [SP_STREAM_ANSWER] = { "answer", SP_SM_TO(SP_STREAM_DONE) },
     [SP_STREAM_DONE] = { "done", SP_SM_TO(SP_STREAM_FREE) },
 };
@@ -81,7 +76,7 @@ void sp_stream_move(struct sp_stream *stream, enum sp_stream_state to)
 static void walk(struct sp_stream *s, unsigned from)
 {
     for (unsigned i = from; i < SP_COUNTOF(phases); i++)
-        if (phases[i].run(s) != GO)
+        if (phases[i](s) != GO)
             return;
 }
 
