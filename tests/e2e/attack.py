@@ -25,6 +25,7 @@ SCENARIOS = {
     "sizes": smuggle.sizes,
     "broken-requests": mutate.requests,
     "broken-frames": mutate.frames,
+    "broken-answers": mutate.answers,
     "paths": doors.paths,
     "hosts": doors.hosts,
     "proxy-headers": doors.proxy_headers,

@@ -3,6 +3,7 @@
 Each run has another seed, which is printed; `ATTACK_SEED=N` repeats one.
 """
 
+import asyncio
 import os
 import random
 import socket
@@ -10,10 +11,10 @@ import struct
 
 from attacks import wire
 from attacks.house import Proxy, bolt, cluster, http, tell, to
-from attacks.peers import BoltUpstream, Recorder, ask, dial, read_all, talk
+from attacks.peers import BoltClient, BoltUpstream, Recorder, Server, ask, dial, read_all, talk
 from harness import Failed, expect, free_port
 
-REQUESTS, FRAMES = 3000, 2000
+REQUESTS, FRAMES, ANSWERS = 3000, 2000, 800
 GOOD = [
     b"GET /a?b=c HTTP/1.1\r\nHost: test\r\nAccept: */*\r\n\r\n",
     b"POST /p HTTP/1.1\r\nHost: test\r\nContent-Length: 11\r\n\r\nhello world",
@@ -24,9 +25,10 @@ GOOD = [
     b"OPTIONS http://test/o HTTP/1.1\r\nHost: test\r\nUpgrade: x\r\nConnection: upgrade\r\n\r\n",
     b"DELETE /d HTTP/1.0\r\nHost: test\r\nConnection: keep-alive\r\n\r\n",
 ]
-SPICE = [b"\r", b"\n", b"\r\n", b"\0", b" ", b"\t", b":", b",", b";", b"\x0b", b"\x7f", b"\xff", b"0", b"-", b"+",
-         b"\r\n ", b"\r\n\r\n", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"Host: other\r\n", b"chunked", b"_",
-         b"Connection: close\r\n", b"%00", b"GET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n"]
+SPICE = [
+    b"\r", b"\n", b"\r\n", b"\0", b" ", b"\t", b":", b",", b";", b"\x0b", b"\x7f", b"\xff", b"0", b"-", b"+",
+    b"\r\n ", b"\r\n\r\n", b"Content-Length: 5\r\n", b"Transfer-Encoding: chunked\r\n", b"Host: other\r\n",
+    b"chunked", b"_", b"Connection: close\r\n", b"%00", b"GET /smuggled HTTP/1.1\r\nHost: test\r\n\r\n"]
 
 
 def mutated(rng, data):
@@ -156,3 +158,80 @@ def bent(rng, frame, v):
     for _ in range(rng.randrange(1, 4)):
         frame[rng.randrange(min(len(frame), 90))] = rng.randrange(256)
     return bytes(frame)
+
+
+ANSWERED = [
+    b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello",
+    b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\nhello\r\n0\r\nT: v\r\n\r\n",
+    b"HTTP/1.1 103 Early Hints\r\nLink: x\r\n\r\nHTTP/1.1 404 Not Found\r\nContent-Length: 2\r\n\r\nno",
+    b"HTTP/1.1 204 No Content\r\nX: y\r\n\r\n",
+    b"HTTP/1.0 200 OK\r\nConnection: keep-alive\r\nContent-Length: 5\r\n\r\nhello",
+    b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\nhello until the end",
+]
+
+
+class Mutant(asyncio.Protocol):
+    """Answers each request with something that chance has broken, and hangs up now and then."""
+
+    def __init__(self, rng):
+        self.rng = rng
+        self.transport = None
+
+    def connection_made(self, transport):
+        self.transport = transport
+
+    def data_received(self, data):
+        if b"\r\n\r\n" not in data:
+            return
+        answer = self.rng.choice(ANSWERED)
+        self.transport.write(mutated(self.rng, answer) if self.rng.random() < 0.9 else answer)
+        if b"close" in answer or self.rng.random() < 0.5:
+            self.transport.close()
+
+
+def answers(s):
+    """Upstreams that chance has broken: the caller reads one answer in good form, or sees that it is cut."""
+    number = seed()
+    rng = random.Random(number)
+    tell(f"ATTACK_SEED={number}")
+    mutant, healthy = Server(s, lambda: Mutant(rng)), Recorder(s, answer=lambda request: request.target)
+    frames_of = BoltUpstream(s, answer=lambda frame: bent(rng, wire.answer(frame, b"x" * 50), frame.v))
+    far, near, rpc = free_port(), free_port(), free_port()
+    mutant_route = to("mutant", "/mutant/", timeout="0.15s")
+    last = Proxy(s, "last", [http(far, [mutant_route, to("out")]),
+                             bolt(rpc, {"echo": ("calls", {"timeout": "0.15s"})}, name="rpc")],
+                 [cluster("mutant", mutant.port), cluster("out", healthy.port), cluster("calls", frames_of.port, True)])
+    first = Proxy(s, "first", [http(near, "out")], [cluster("out", far)])
+
+    def broken():
+        good = 0
+        for i in range(ANSWERS):
+            got, how = talk(rng.choice((near, far)), b"GET /mutant/ HTTP/1.1\r\nHost: test\r\n\r\n", seconds=8)
+            try:
+                found = wire.responses(got)
+            except (wire.Ambiguous, wire.More) as err:
+                raise Failed(f"ATTACK_SEED={number}, {i}: {type(err).__name__} {err}: {got!r}, {how}") from err
+            if how == "open" or len(found) > 1:
+                raise Failed(f"ATTACK_SEED={number}, {i}: {len(found)} answers, {how}: {got!r}")
+            good += bool(found)
+            if i % 10 == 0:
+                expect(b"/honest", ask(near, "/honest").body)
+        tell(f"{ANSWERS} broken answers: {good} calls were answered, the rest were cut")
+
+    def broken_frames():
+        for i in range(ANSWERS // 10):
+            client, v = BoltClient(rpc), rng.choice((1, 2))
+            numbers = {client.send("echo", v=v, timeout=5000) for _ in range(3)}
+            client.sock.shutdown(socket.SHUT_WR)
+            got, how = read_all(client.sock, 8)
+            found, rest = wire.frames(got)
+            ids = [frame.id for frame in found]
+            if how == "open" or len(set(ids)) < len(ids) or not set(ids) <= numbers:
+                raise Failed(f"ATTACK_SEED={number}, {i}: {how}, ids {ids}, {len(rest)} bytes of one more")
+            client.close()
+
+    s.check(f"{ANSWERS}-broken-answers", broken)
+    s.check(f"{ANSWERS // 10}-times-broken-frames", broken_frames)
+    s.check("an-honest-call-passes", lambda: expect(b"/honest", ask(near, "/honest").body))
+    s.check("descriptors-come-back", last.expect_rest, 16)
+    s.check("descriptors-come-back-in-the-chain", first.expect_rest, 16)
