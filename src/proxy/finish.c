@@ -32,17 +32,33 @@ static sp_str said_reason(const struct sp_worker *worker, enum sp_why why)
     return said ? sp_str_c(sp_why_row(why)->code) : SP_STR_NULL;
 }
 
-/* A whole frame that waits for another's to end: see sp_line_frame_done. */
-static bool write_later(struct sp_line *line, const struct sp_head *request, enum sp_why why, uint32_t status)
+/* Room for one more whole frame that waits for another's to end: see sp_line_frame_done. */
+static struct sp_slab *later_room(struct sp_line *line)
 {
     struct sp_slab *slab = line->mux->refusals;
-    if (!slab)
-        slab = line->mux->refusals = sp_slab_take(sp_loop_slabs(line->worker->loop), SP_SLAB_MEDIUM);
+    struct sp_slab_pool *pool = sp_loop_slabs(line->worker->loop);
+    if (slab && slab->cap - slab->used >= ERROR_ROOM)
+        return slab;
+    struct sp_slab *larger = slab ? sp_slab_take_for(pool, slab->cap + 1)
+                                  : sp_slab_take(pool, SP_SLAB_MEDIUM);
+    if (!larger)
+        return NULL;
+    if (slab)
+        memcpy(larger->bytes, slab->bytes, slab->used);
+    larger->used = slab ? slab->used : 0;
+    sp_slab_unref(slab);
+    line->mux->refusals = larger;
+    return larger;
+}
+
+static bool write_later(struct sp_line *line, const struct sp_head *request, enum sp_why why, uint32_t status)
+{
+    struct sp_slab *slab = later_room(line);
     if (!slab)
         return false;
     ssize_t n = line->conn.codec->encode_error(request, status, said_reason(line->worker, why),
                                                sp_str_c(sp_why_row(why)->text), false,
-                                               slab->bytes + slab->used, slab->cap - slab->used);
+                                               slab->bytes + slab->used, ERROR_ROOM);
     if (n < 0)
         return false;
     slab->used += (uint32_t)n;
@@ -64,20 +80,6 @@ bool sp_stream_write_error(struct sp_line *line, const struct sp_head *request, 
     if (line->conn.codec->answered)
         line->conn.codec->answered(&line->conn.codec_state, NULL);
     return true;
-}
-
-/* A multiplexed caller in the middle of another frame: our answer waits behind it, as a whole frame. */
-static bool hold_error(struct sp_stream *s, enum sp_why why, uint32_t status)
-{
-    struct sp_slab *slab = sp_slab_take(sp_loop_slabs(s->worker->loop), SP_SLAB_SMALL);
-    ssize_t n = slab ? s->codec->encode_error(&s->request, status, said_reason(s->worker, why),
-                                              sp_str_c(sp_why_row(why)->text), false, slab->bytes, slab->cap)
-                     : SP_E_NOMEM;
-    bool ok = n > 0 && sp_forward_hold(s, slab, sp_str_of(slab->bytes, (size_t)n));
-    if (ok)
-        slab->used = (uint32_t)n;
-    sp_slab_unref(slab);
-    return ok;
 }
 
 /* Leave the callee's line; what it still sends for this call is dropped. */
@@ -110,35 +112,12 @@ static void release_callee(struct sp_line *line, bool whole)
         sp_line_close(line, SP_WHY_CLIENT_GONE, true);
 }
 
-/* Wait behind the frame that is being sent; the call ends in sp_stream_go_on. */
-static bool answer_later(struct sp_stream *s, enum sp_why why, uint32_t status)
-{
-    bool whole;
-    struct sp_line *callee = leave_callee(s, &whole);
-    sp_forward_drop_held(s);
-    sp_list_remove(&s->behind_link);
-    sp_pool_forget(s);
-    sp_timer_stop(s->worker->loop, &s->timer);
-    bool ok = hold_error(s, why, status);
-    if (ok) {
-        s->answer_started = s->answer_done = s->held_end = s->own_answer = true;
-        sp_list_push(&s->caller->mux->behind, &s->behind_link);
-    }
-    release_callee(callee, whole);
-    return ok;
-}
-
 /* A complete answer that says the reason and nothing else. */
 static void answer_error(struct sp_stream *s, enum sp_why why, uint32_t status)
 {
     struct sp_line *caller = s->caller;
     s->answer.status = status;
     s->answer.raw_status = 0;
-    if (caller->mux->sending) {
-        if (!answer_later(s, why, status))
-            sp_stream_finish(s);
-        return;
-    }
     s->caller_last |= !s->codec->multiplexed && (!s->request_done || caller->last || s->worker->draining);
     s->answer_done = s->own_answer = sp_stream_write_error(caller, &s->request, why, status, s->caller_last);
     s->answer_started = true;
@@ -320,7 +299,7 @@ static void release_caller(struct sp_line *line, const struct sp_stream *s)
         sp_line_close(line, s->why ? s->why : SP_WHY_UPSTREAM_RESET, true);
         return;
     }
-    if (!s->codec->multiplexed && !s->answer_done) { /* not even an error could be said */
+    if (!s->answer_done && !s->oneway) { /* not even an error could be said */
         sp_line_close(line, s->why, true);
         return;
     }

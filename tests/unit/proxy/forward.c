@@ -326,6 +326,37 @@ static void nothing_cuts_into_a_frame_that_flows(void **state)
     kit_free(kit);
 }
 
+/* However many refusals wait for the frame to end, each is heard and the line lives on. */
+static void many_refusals_wait_behind_a_frame_that_flows(void **state)
+{
+    (void)state;
+    enum { BODY = 200000, CALLS = 300 };
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_BOLT, &door);
+    sp_budget_set_limit(&kit->sidecar->process.streams, 1, 1);
+    struct peer *caller = kit_call(kit, KIT_OUT);
+    say_ask(caller, &(struct ask){ .id = 1, .timeout_ms = 9000, .body = "large" });
+    struct peer *server = door_next(door);
+    uint32_t large = hear_ask(server, "large");
+    char *body = calloc(1, BODY + 1);
+    memset(body, 'L', BODY);
+    say_answer_head(server, large, BODY);
+    say_bytes(server, body, BODY / 2);
+    kit_run(kit, 50);
+    for (uint32_t id = 2; id < CALLS; id++)
+        say_ask(caller, &(struct ask){ .id = id, .timeout_ms = 9000, .body = "x" });
+    kit_run(kit, 50);
+    say_bytes(server, body + BODY / 2, BODY - BODY / 2);
+    hear_answer(caller, 1, body);
+    for (uint32_t id = 2; id < CALLS; id++)
+        hear_bolt_refusal(caller, id, "TOO_MANY_STREAMS");
+    free(body);
+    say_ask(caller, &(struct ask){ .id = 1, .timeout_ms = 9000, .body = "again" });
+    say_answer(server, hear_ask(server, "again"), "yes");
+    hear_answer(caller, 1, "yes");
+    kit_free(kit);
+}
+
 static void a_whole_answer_waits_behind_a_frame_that_flows(void **state)
 {
     (void)state;
@@ -484,6 +515,7 @@ int main(void)
         cmocka_unit_test(callers_of_equal_ids_get_their_own_answers),
         cmocka_unit_test(an_answer_that_comes_twice_is_given_once),
         cmocka_unit_test(nothing_cuts_into_a_frame_that_flows),
+        cmocka_unit_test(many_refusals_wait_behind_a_frame_that_flows),
         cmocka_unit_test(a_whole_answer_waits_behind_a_frame_that_flows),
         cmocka_unit_test(a_large_request_has_a_line_of_its_own),
         cmocka_unit_test(a_sender_that_goes_in_mid_frame_takes_its_own_line_alone),
