@@ -37,6 +37,8 @@ def refuses(port):
         return False
     except ConnectionRefusedError:
         return True
+    except (TimeoutError, ConnectionResetError):
+        return False  # it met the listener while that was going
 
 
 def terms(s):
