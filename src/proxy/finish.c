@@ -212,6 +212,8 @@ void sp_stream_broken(struct sp_line *line, struct sp_event *ev)
                       : ev->status == 408             ? SP_WHY_HEADERS_TIMEOUT
                       : line->conn.codec->multiplexed ? SP_WHY_BAD_FRAME
                                                       : SP_WHY_BAD_REQUEST;
+    bool large = why == SP_WHY_HEAD_TOO_LARGE || why == SP_WHY_URI_TOO_LONG || why == SP_WHY_BODY_TOO_LARGE;
+    sp_cell_add(&line->chain->cells.rq_too_large, large);
     struct sp_stream *current = line->conn.codec->multiplexed
                                     ? NULL
                                     : SP_LIST_FIRST(&line->calls_in, struct sp_stream, in_link);
@@ -321,7 +323,7 @@ static void finish(struct sp_stream *s, const struct sp_line *reported)
     struct sp_line *caller = s->caller, *callee = leave_callee(s, &whole);
     sp_list_remove(&s->in_link);
     sp_forward_drop_held(s);
-    sp_report_call(s, reported);
+    sp_report_call(s, reported, callee);
     if (s->counted) {
         sp_lease_give(&s->cluster->requests);
         sp_cell_sub(&s->cluster->cells.rq_active, 1);

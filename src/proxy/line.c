@@ -335,6 +335,8 @@ static void on_conn_connected(struct sp_conn *conn, sp_err err)
         return;
     }
     sp_sm_move(states, &line->state, SP_LINE_OPEN, "line");
+    if (line->endpoint->addr.family != SP_ADDR_UNIX)
+        SP_IGNORE(sp_sock_local(&conn->sock, &line->origin.local)); /* for records: they can do without */
     sp_line_arm(line);
     sp_pool_line_open(line);
 }

@@ -56,7 +56,7 @@ struct sp_line {
     struct sp_line_mux *mux;     /* its own, or the worker's empty one where calls come one by one */
     struct sp_stream *receiving; /* whose message's body is coming now */
     struct sp_timer timer;       /* idle, head deadline, connect, heartbeat: the next that is due */
-    struct sp_origin origin;     /* downstream */
+    struct sp_origin origin;     /* downstream; upstream: its local address */
     sp_ns opened_ns;
     sp_ns part_ns;             /* since when an incomplete head waits; 0 = none does */
     sp_ns full_ns;             /* since when somebody waits for us to drain; 0 = nobody does */

@@ -66,10 +66,14 @@ static void count(struct sp_stream *s, sp_ns duration)
         sp_hist_add(&s->chain->rq_time_ns, duration);
         sp_cell_add(&s->chain->cells.rq_app_error, app_error);
         sp_cell_add(&s->chain->cells.rq_oneway, s->oneway);
+        sp_cell_add(&s->chain->cells.cx_rx_bytes, s->request_bytes);
+        sp_cell_add(&s->chain->cells.cx_tx_bytes, s->answer_bytes);
     }
     if (s->counted) {
         count_class(&s->cluster->cells.rq_1xx, status);
         sp_hist_add(&s->cluster->rq_time_ns, duration);
+        sp_cell_add(&s->cluster->cells.cx_tx_bytes, s->request_bytes);
+        sp_cell_add(&s->cluster->cells.cx_rx_bytes, s->answer_bytes);
         sp_cell_add(&s->cluster->cells.rq_app_error, app_error);
         sp_cell_add(&s->cluster->cells.rq_retry_success, s->attempts > 1 && s->answer_done && !s->own_answer);
     }
@@ -130,7 +134,7 @@ static void add_strs(struct sp_report *report, const struct sp_stream *s)
     add_str(report, SP_REPORT_PATH, head->path, &at);
 }
 
-void sp_report_call(struct sp_stream *s, const struct sp_line *caller)
+void sp_report_call(struct sp_stream *s, const struct sp_line *caller, const struct sp_line *callee)
 {
     sp_ns duration = sp_loop_now(s->worker->loop) - s->started_ns;
     count(s, duration);
@@ -150,6 +154,8 @@ void sp_report_call(struct sp_stream *s, const struct sp_line *caller)
     }
     if (s->endpoint)
         report->upstream = sp_report_addr(s->endpoint->addr);
+    if (callee)
+        report->upstream_local = sp_report_addr(callee->origin.local);
     report->raw_status = s->answer.raw_status;
     report->status = (uint16_t)s->answer.status;
     report->why = s->why;

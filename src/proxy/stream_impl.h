@@ -41,7 +41,8 @@ void sp_stream_answer_self(struct sp_stream *stream);
 /* The call is over: figures, report, lines go on. The stream is gone. */
 void sp_stream_finish(struct sp_stream *stream);
 /* report.c */
-void sp_report_call(struct sp_stream *stream, const struct sp_line *caller);
+/* The lines that the call has just left, as far as they are known. */
+void sp_report_call(struct sp_stream *stream, const struct sp_line *caller, const struct sp_line *callee);
 void sp_report_broken(struct sp_line *line, enum sp_why why, const struct sp_event *ev);
 
 /* Write an error answer onto the line; false: not possible inside a frame, the line must end. */

@@ -37,6 +37,7 @@ struct sp_relay {
     struct sp_origin origin;
     struct sp_view first; /* still to be sent ahead of what the pump brings */
     struct sp_timer timer;
+    sp_addr up_local;
     sp_ns started_ns, active_ns, connected_ns;
     uint64_t wall_ns, sent, received; /* towards the caller; from the caller */
     uint32_t attempts;
@@ -67,6 +68,7 @@ static void report(struct sp_relay *r)
     report->downstream_local = sp_report_addr(r->origin.local);
     if (r->endpoint)
         report->upstream = sp_report_addr(r->endpoint->addr);
+    report->upstream_local = sp_report_addr(r->up_local);
     report->why = (uint16_t)r->why;
     report->protocol = SP_PROTO_TCP;
     report->direction = (uint8_t)r->chain->listener->spec->direction;
@@ -316,6 +318,8 @@ static void on_connected(struct sp_sock *sock, sp_err err)
     }
     r->connected = true;
     r->failure = 0;
+    if (r->endpoint->addr.family != SP_ADDR_UNIX)
+        SP_IGNORE(sp_sock_local(sock, &r->up_local)); /* for the record: it can do without */
     r->connected_ns = r->active_ns = sp_loop_now(r->worker->loop);
     arm(r, r->chain->spec->tcp_idle_ns);
     if (!put_proxy_header(r)) {

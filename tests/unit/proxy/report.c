@@ -43,6 +43,12 @@ static void an_http_call_is_told_in_full(void **state)
     assert_int_equal(r->downstream.family, SP_ADDR_IP4);
     assert_int_equal(r->downstream_local.port, 15001);
     assert_int_equal(r->upstream.port, 8080);
+    assert_int_equal(r->upstream_local.family, SP_ADDR_IP4);
+    assert_int_not_equal(r->upstream_local.port, 0);
+    assert_int_equal(sp_cell_get(&the_chain(kit)->cells.cx_rx_bytes), 5);
+    assert_int_equal(sp_cell_get(&the_chain(kit)->cells.cx_tx_bytes), 3);
+    assert_int_equal(sp_cell_get(&the_cluster(kit, "app")->cells.cx_tx_bytes), 5);
+    assert_int_equal(sp_cell_get(&the_cluster(kit, "app")->cells.cx_rx_bytes), 3);
     assert_false(r->cut || r->oneway || r->app_error);
     check_text(kit, SP_REPORT_SERVICE, "bank:80");
     check_text(kit, SP_REPORT_METHOD, "POST");
@@ -188,6 +194,25 @@ static void calls_whose_chain_has_a_log_go_into_the_ring(void **state)
     kit_free(kit);
 }
 
+static void what_is_too_large_is_counted(void **state)
+{
+    (void)state;
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_HTTP1, &door);
+    char pad[100001];
+    memset(pad, 'x', sizeof(pad) - 1);
+    pad[sizeof(pad) - 1] = '\0';
+    struct peer *head = kit_call(kit, KIT_OUT), *line = kit_call(kit, KIT_OUT);
+    say(head, "GET /a HTTP/1.1\r\nHost: a\r\nX: ");
+    say(head, pad);
+    hear_refusal(head, 431, "HEAD_TOO_LARGE");
+    say(line, "GET /");
+    say(line, pad);
+    hear_refusal(line, 414, "URI_TOO_LONG");
+    assert_int_equal(sp_cell_get(&the_chain(kit)->cells.rq_too_large), 2);
+    kit_free(kit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -197,6 +222,7 @@ int main(void)
         cmocka_unit_test(figures_are_added_once_for_each_call),
         cmocka_unit_test(calls_that_agree_in_all_labels_share_a_series),
         cmocka_unit_test(calls_whose_chain_has_a_log_go_into_the_ring),
+        cmocka_unit_test(what_is_too_large_is_counted),
     };
     return cmocka_run_group_tests_name("proxy report", tests, NULL, NULL);
 }

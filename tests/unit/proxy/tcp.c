@@ -33,7 +33,8 @@ static void bytes_pass_both_ways_and_are_counted(void **state)
     assert_int_equal(report->bytes_received, 4);
     assert_int_equal(report->bytes_sent, 5);
     assert_int_equal(report->attempts, 1);
-    assert_true(report->upstream.port == 8080);
+    assert_int_equal(report->upstream.port, 8080);
+    assert_int_not_equal(report->upstream_local.port, 0);
     check_str(sp_report_str(report, SP_REPORT_CLUSTER), "app");
     const struct sp_cluster_cells *cells = &the_cluster(kit, "app")->cells;
     assert_int_equal(sp_cell_get(&cells->cx_total), 1);
