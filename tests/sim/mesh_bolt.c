@@ -33,6 +33,11 @@ static void draw_plan(struct run *r, struct bolt_plan *plan)
     plan->modes = hostile && mesh_chance(mesh, 600) ? BOLT_MODES
                   : mesh_chance(mesh, 300)          ? BOLT_MODES_BACK
                                                     : BOLT_HONEST;
+    /* A large call that waits for a line of its own keeps its caller from reading; behind it may be the
+     * answer that the only line is waiting for. Where lines are that scarce, only the call's time ends this.
+     * */
+    if (r->pair.limited && !hostile && plan->modes == BOLT_MODES_BACK)
+        plan->modes = BOLT_HONEST;
     if (plan->modes > BOLT_HONEST)
         plan->half_close = false; /* who will be called back must be able to answer */
     if (hostile && mesh_chance(mesh, 500))

@@ -76,8 +76,10 @@ static void draw_times(struct pair *p, struct sp_listener_spec *listener)
     struct sp_chain_spec *chain = mesh_chain(listener);
     if (p->limited && mesh_chance(mesh, 200))
         listener->max_connections = 1 + (uint32_t)mesh_below(mesh, 6);
-    if (p->trouble.degree < TROUBLE_HOSTILE)
+    if (p->trouble.degree < TROUBLE_HOSTILE) {
+        chain->headers_timeout_ns = 3600 * SP_NS_PER_S;
         return;
+    }
     if (mesh_chance(mesh, 300))
         chain->headers_timeout_ns = SP_NS_PER_MS * (10 + mesh_below(mesh, 500));
     if (mesh_chance(mesh, 300))
@@ -247,7 +249,9 @@ static void check_unhurt(struct pair *p, const struct mesh_call *call)
     struct mesh *mesh = p->mesh;
     bool drained = p->shop->draining || p->bank->draining;
     bool unseen = call->seen == 0 && (call->outcome == MESH_REFUSED || call->outcome == MESH_CUT);
-    bool may = (p->limited || p->short_lived || drained) && unseen;
+    /* A connection that waits for its turn at a cap says nothing, and is taken for dead in the end. */
+    bool unheard = p->limited && call->outcome == MESH_REFUSED && strcmp(call->reason, "HEARTBEAT_LOST") == 0;
+    bool may = ((p->limited || p->short_lived || drained) && unseen) || unheard;
     if (call->outcome != MESH_GOOD && !may && !call->backward)
         mesh_fail(mesh,
                   "call %016llx of mode %u came to outcome %d (%s), seen %u times, though nothing broke",
