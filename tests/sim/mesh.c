@@ -308,7 +308,8 @@ struct sp_cluster_spec *mesh_cluster(struct mesh_sidecar *sidecar, const char *n
 static void free_routes(struct sp_resource *r)
 {
     for (uint32_t i = 0; i < r->listener->chain_count; i++)
-        sp_route_table_deinit((struct sp_route_table *)(uintptr_t)r->listener->chains[i].routes);
+        if (r->listener->chains[i].routes)
+            sp_route_table_deinit((struct sp_route_table *)(uintptr_t)r->listener->chains[i].routes);
 }
 
 static struct sp_route_table *make_routes(struct sp_arena *arena, bool fold, const char *cluster)
@@ -336,13 +337,9 @@ static struct sp_route_table *make_routes(struct sp_arena *arena, bool fold, con
     return table;
 }
 
-struct sp_listener_spec *mesh_listener(struct mesh_sidecar *sidecar, const char *name, const char *addr,
-                                       enum sp_protocol protocol, const char *cluster)
+static void fill_chain(struct sp_resource *r, struct sp_chain_spec *chain, enum sp_protocol protocol,
+                       const char *cluster)
 {
-    struct sp_resource *r = resource(sidecar, SP_RESOURCE_LISTENER, name);
-    struct sp_listener_spec *spec = SP_ARENA_NEW(&r->arena, struct sp_listener_spec);
-    struct sp_chain_spec *chain = SP_ARENA_NEW(&r->arena, struct sp_chain_spec);
-    SP_ASSERT(spec && chain);
     bool http = protocol == SP_PROTO_HTTP1, tcp = protocol == SP_PROTO_TCP;
     *chain = (struct sp_chain_spec){ .name = r->name,
                                      .kind = tcp    ? SP_CHAIN_TCP
@@ -358,15 +355,58 @@ struct sp_listener_spec *mesh_listener(struct mesh_sidecar *sidecar, const char 
         chain->cluster = copy(&r->arena, cluster);
     else
         chain->routes = make_routes(&r->arena, http, cluster);
+}
+
+static struct sp_listener_spec *listener(struct mesh_sidecar *sidecar, const char *name, const char *addr,
+                                         uint32_t chains)
+{
+    struct sp_resource *r = resource(sidecar, SP_RESOURCE_LISTENER, name);
+    struct sp_listener_spec *spec = SP_ARENA_NEW(&r->arena, struct sp_listener_spec);
+    SP_ASSERT(spec);
     *spec = (struct sp_listener_spec){ .name = r->name,
                                        .addr = address(&r->arena, addr),
                                        .bind = true,
                                        .direction = SP_DIRECTION_OUTBOUND,
-                                       .chains = chain,
-                                       .chain_count = 1 };
+                                       .chains = sp_arena_array(&r->arena, chains,
+                                                                sizeof(struct sp_chain_spec)),
+                                       .chain_count = chains };
+    SP_ASSERT(spec->chains);
     r->listener = spec;
-    if (!tcp)
-        r->on_free = free_routes;
+    r->on_free = free_routes;
+    return spec;
+}
+
+static struct sp_resource *find_resource(const struct mesh_sidecar *s, const char *name)
+{
+    return sp_map_get(&s->next->by_name[SP_RESOURCE_LISTENER], sp_str_c(name));
+}
+
+struct sp_listener_spec *mesh_listener(struct mesh_sidecar *sidecar, const char *name, const char *addr,
+                                       enum sp_protocol protocol, const char *cluster)
+{
+    struct sp_listener_spec *spec = listener(sidecar, name, addr, 1);
+    fill_chain(find_resource(sidecar, name), mesh_chain(spec), protocol, cluster);
+    return spec;
+}
+
+struct sp_listener_spec *mesh_listener_any(struct mesh_sidecar *sidecar, const char *name, const char *addr,
+                                           const char *http, const char *bolt, const char *tcp)
+{
+    struct sp_listener_spec *spec = listener(sidecar, name, addr, 3);
+    struct sp_resource *r = find_resource(sidecar, name);
+    struct sp_chain_spec *chains = mesh_chain(spec);
+    sp_str *names = sp_arena_array(&r->arena, 2, sizeof(sp_str));
+    SP_ASSERT(names);
+    fill_chain(r, &chains[0], SP_PROTO_HTTP1, http);
+    fill_chain(r, &chains[1], SP_PROTO_BOLT, bolt);
+    fill_chain(r, &chains[2], SP_PROTO_TCP, tcp);
+    names[0] = SP_STR("http/1.1");
+    names[1] = SP_STR("bolt");
+    for (int i = 0; i < 2; i++) {
+        chains[i].match_protocols = &names[i];
+        chains[i].match_protocol_count = 1;
+    }
+    spec->detect = spec->has_default = true;
     return spec;
 }
 
@@ -451,6 +491,69 @@ void mesh_apply(struct mesh_sidecar *s)
         s->process.dns = sp_dns_new(s->main);
     if (s->process.dns)
         SP_ASSERT(!sp_resolve_update(&s->process));
+}
+
+/* --- asking a worker, as admin does --------------------------------------------------------------------- */
+
+struct question {
+    struct sp_ask ask;
+    uint64_t seen;
+};
+
+static void on_listener(void *arg, const struct sp_listener_spec *spec, const sp_addr *bound,
+                        const struct sp_listener_cells *cells)
+{
+    *(uint64_t *)arg += spec->name.len + bound->port + sp_cell_get(&cells->cx_total);
+}
+
+static void on_chain(void *arg, sp_str stat_prefix, const struct sp_chain_cells *cells,
+                     const struct sp_hist *rq_time_ns)
+{
+    *(uint64_t *)arg += stat_prefix.len + sp_cell_get(&cells->rq_total) + sp_hist_quantile(rq_time_ns, 990);
+}
+
+static void on_cluster(void *arg, const struct sp_cluster_spec *spec, const struct sp_cluster_cells *cells,
+                       const struct sp_hist *rq_time_ns)
+{
+    *(uint64_t *)arg += spec->name.len + sp_cell_get(&cells->rq_total) + sp_hist_quantile(rq_time_ns, 990);
+}
+
+static void on_endpoint(void *arg, const struct sp_cluster_spec *spec, const sp_addr *addr,
+                        const struct sp_endpoint_view *ep)
+{
+    *(uint64_t *)arg += spec->name.len + addr->port + ep->rq_total + ep->rq_active;
+}
+
+static void on_series(void *arg, const struct sp_series *series)
+{
+    *(uint64_t *)arg += series->key.cluster.len + sp_cell_get(&series->requests);
+}
+
+static void on_worker(void *arg, uint32_t index, const struct sp_worker_cells *cells)
+{
+    *(uint64_t *)arg += index + sp_cell_get(&cells->streams_total);
+}
+
+static void look(struct sp_worker *worker, void *arg)
+{
+    static const struct sp_view_ops ops = { on_listener, on_chain,  on_cluster,
+                                            on_endpoint, on_series, on_worker };
+    sp_worker_walk(worker, &ops, arg);
+}
+
+static void on_looked(struct sp_ask *ask)
+{
+    sp_mem_free(SP_CONTAINER(ask, struct question, ask));
+}
+
+void mesh_ask(struct mesh_sidecar *s)
+{
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        struct question *q = sp_mem_zalloc(sizeof(*q));
+        SP_ASSERT(q);
+        q->ask = (struct sp_ask){ .fn = look, .then = on_looked, .arg = &q->seen };
+        sp_worker_ask(&s->workers[i], &q->ask);
+    }
 }
 
 /* --- the end of a sidecar ------------------------------------------------------------------------------- */

@@ -109,9 +109,14 @@ struct sp_cluster_spec *mesh_cluster(struct mesh_sidecar *sidecar, const char *n
                                      const char *const *addrs);
 struct sp_listener_spec *mesh_listener(struct mesh_sidecar *sidecar, const char *name, const char *addr,
                                        enum sp_protocol protocol, const char *cluster);
+/* Three chains: what speaks HTTP, what speaks Bolt, and the rest as raw bytes, each to its cluster. */
+struct sp_listener_spec *mesh_listener_any(struct mesh_sidecar *sidecar, const char *name, const char *addr,
+                                           const char *http, const char *bolt, const char *tcp);
 /* The one route of such a listener: everything, to its cluster. NULL for raw TCP. */
 struct sp_route *mesh_route(struct sp_listener_spec *listener);
 struct sp_chain_spec *mesh_chain(struct sp_listener_spec *listener);
+/* Walk over all figures of each worker, on its own loop, as admin asks for it. */
+void mesh_ask(struct mesh_sidecar *sidecar);
 void mesh_drop_listener(struct mesh_sidecar *sidecar, const char *name);
 /* Give the snapshot to all workers. */
 void mesh_apply(struct mesh_sidecar *sidecar);

@@ -213,6 +213,8 @@ static void befall(struct pair *p)
         swap(p);
         p->next_swap = now + mesh_below(p->mesh, 100 * SP_NS_PER_MS);
     }
+    if (p->swaps && mesh_chance(p->mesh, 100))
+        mesh_ask(p->shop);
     if (p->drains && now >= p->drain_at) {
         p->drains = false;
         bool hard = p->trouble.degree >= TROUBLE_HOSTILE && mesh_chance(p->mesh, 500);
