@@ -1,0 +1,60 @@
+/* handoff: a worker's whole state as records, for its successor in another process.
+ *
+ * Saving changes nothing: a worker whose loop does not run is read, and goes on if the loop runs again.
+ * (Bytes inside a splice pipe are read out of it into the pump's own buffer, where they wait as if they had
+ * been copied.) Loading touches no socket: descriptors are adopted, nothing is read, sent or closed until the loop
+ * runs.
+ *
+ * Order of a worker's records: itself, listeners, chains, clusters, endpoints, series, then upstream and
+ * downstream lines, intakes, relays, then streams (which name lines by number), then what ties them (who
+ * waits for whom). Times are instants of the saver's monotonic clock, with the clock itself in the first
+ * record: the loader shifts them when its clock is another one. */
+#ifndef SP_PROXY_HANDOFF_H
+#define SP_PROXY_HANDOFF_H
+
+#include "base/err.h"
+#include "base/record.h"
+
+struct sp_listen_fds;
+struct sp_process;
+struct sp_worker;
+
+/* Kinds 100 to 199. */
+extern const struct sp_record_book sp_proxy_records;
+
+/* What the workers share and no worker carries: cluster-wide state of the process. May be empty. */
+void sp_process_save(const struct sp_process *process, struct sp_record_writer *writer);
+/* The loop must not run. Errors stay in the writer: what the receiver cannot take is refused by name. */
+void sp_worker_save(struct sp_worker *worker, struct sp_record_writer *writer);
+
+/* Reading has two passes, since listening sockets are needed before a worker has a configuration.
+ * First: the listeners of all workers, by name, with the old worker's number. */
+struct sp_handoff_listener {
+    sp_str name; /* borrowed from the reader */
+    uint32_t worker;
+    int fd;
+    sp_addr bound;
+    bool taken; /* by the caller */
+};
+/* The array is the caller's (sp_mem_free). */
+sp_err sp_handoff_listeners(struct sp_record_reader *reader, struct sp_handoff_listener **ret_listeners,
+                            uint32_t *ret_count) SP_MUST_USE;
+/* Second: each record, in order. `workers` have their configuration (with those sockets); the record that
+ * begins old worker k sends what follows to worker k mod count. Kinds of other rooms: SP_E_MISSING, the caller
+ * asks the next room. On an error the reader's trouble says what is wrong; the process must end without
+ * touching a socket. */
+struct sp_handoff;
+sp_err sp_handoff_begin(struct sp_worker *const *workers, uint32_t count,
+                        struct sp_handoff **ret_handoff) SP_MUST_USE;
+sp_err sp_handoff_load(struct sp_handoff *handoff, struct sp_record_reader *reader,
+                       uint16_t kind) SP_MUST_USE;
+/* All records have come: check that nothing is missing, arm timers, tie what is left. */
+sp_err sp_handoff_end(struct sp_handoff *handoff, struct sp_record_reader *reader) SP_MUST_USE;
+void sp_handoff_free(struct sp_handoff *handoff);
+
+/* Forget everything without touching a socket: what the old worker does when the new one has it all, where
+ * its process lives on (tests, the simulation). Descriptors are left open for their new owners in the
+ * simulation, and are closed where they were duplicated (`close_fds`). */
+void sp_worker_leave(struct sp_worker *worker, bool close_fds);
+
+#endif
