@@ -158,6 +158,7 @@ static sp_err open_doors(struct sp_admin *admin)
         unix_err = listen_at(admin,
                              &at); /* an old process may still drain there: TCP is worth having alone */
     }
+    admin->has_unix = !unix_err;
     if (config->tcp.family != SP_ADDR_NONE) {
         const struct sp_listen_config at = { .addr = config->tcp, .backlog = 128 };
         err = listen_at(admin, &at);
@@ -212,6 +213,11 @@ void sp_admin_free(struct sp_admin *admin)
     }
     sp_gather_free(admin->base);
     sp_mem_free(SP_CONTAINER(admin, struct routes, admin));
+}
+
+bool sp_admin_has_unix(const struct sp_admin *admin)
+{
+    return admin->has_unix;
 }
 
 sp_err sp_admin_local(const struct sp_admin *admin, sp_addr *ret_addr)

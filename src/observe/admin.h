@@ -70,6 +70,9 @@ struct sp_admin_config {
 struct sp_admin *sp_admin_new(struct sp_loop *loop, const struct sp_admin_config *config,
                               const char **ret_why);
 void sp_admin_free(struct sp_admin *admin);
+/* Whether `unix_path` is served: another process may stand there, and admin on TCP alone is better than
+ * none. */
+bool sp_admin_has_unix(const struct sp_admin *admin);
 /* The TCP address that is served (with the port that the system chose); SP_E_MISSING when there is none. */
 sp_err sp_admin_local(const struct sp_admin *admin, sp_addr *ret_addr) SP_MUST_USE;
 

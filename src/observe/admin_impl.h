@@ -21,6 +21,7 @@ struct sp_admin {
     sp_ns started_ns;
     uint64_t started_wall_ns;
     int tcp_door; /* of the server; -1 when there is none */
+    bool has_unix;
 };
 
 /* A question to all workers. Each gets a part of its own to write into; parts come back one by one. */

@@ -16,6 +16,7 @@
 #include "cmd/sampan-proxy/config.h"
 #include "cmd/sampan-proxy/options.h"
 #include "cmd/sampan-proxy/server.h"
+#include "cmd/sampan-proxy/sockfile.h"
 #include "io/file.h"
 #include "io/sock.h"
 #include "lightsdk/lightsdk.h"
@@ -32,7 +33,7 @@ struct doors {
     struct sp_accesslog *log;
     struct sp_lightsdk *sdk; /* NULL: the bootstrap asks for none */
     char base_dir[PATH_BYTES], socket_path[PATH_BYTES];
-    bool has_socket; /* the folder could be made: admin, once open, is at the path */
+    struct sockfile socket; /* of admin, when it could be opened */
 };
 
 /* ---- what admin asks ---- */
@@ -149,13 +150,13 @@ static sp_err open_admin(struct doors *doors)
 {
     struct server *server = doors->server;
     const char *why = "";
-    doors->has_socket = find_socket_path(doors);
+    bool has_folder = find_socket_path(doors);
     struct sp_admin_config config = {
         .ops = &admin_ops,
         .arg = server,
         .log = &server->log,
         .settings = &server->config->settings,
-        .unix_path = doors->has_socket ? doors->socket_path : NULL,
+        .unix_path = has_folder ? doors->socket_path : NULL,
         .tcp = server->config->settings.admin,
         .workers = server->thread_count,
         .bootstrap = server->config->bootstrap,
@@ -164,6 +165,8 @@ static sp_err open_admin(struct doors *doors)
         .accesslog = doors->log,
     };
     doors->admin = sp_admin_new(server->loop, &config, &why);
+    if (doors->admin && sp_admin_has_unix(doors->admin))
+        sockfile_note(&doors->socket, doors->socket_path);
     if (doors->admin)
         return 0;
     sp_log_line(&server->log, SP_LOG_ERROR, "admin cannot be opened", "why=%s", why);
@@ -230,6 +233,7 @@ sp_err doors_open(struct server *server, struct doors **ret_doors)
     if (!doors)
         return SP_E_NOMEM;
     doors->server = server;
+    doors->socket.fd = -1;
     sp_err err = open_log(doors);
     if (!err)
         err = open_sdk(doors);
@@ -254,11 +258,9 @@ void doors_close_admin(struct doors *doors)
 {
     if (!doors)
         return;
-    if (doors->admin) {
+    if (doors->admin)
         sp_admin_free(doors->admin);
-        if (doors->has_socket)
-            unlink(doors->socket_path); /* tools find sidecars by these: a dead one would mislead them */
-    }
+    sockfile_end(&doors->socket, false); /* tools find sidecars by these: a dead one would mislead them */
     sp_lightsdk_free(doors->sdk);
     doors->admin = NULL;
     doors->sdk = NULL;

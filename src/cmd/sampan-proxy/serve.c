@@ -27,6 +27,7 @@
 #include "cmd/sampan-proxy/options.h"
 #include "cmd/sampan-proxy/parts.h"
 #include "cmd/sampan-proxy/server.h"
+#include "cmd/sampan-proxy/sockfile.h"
 #include "io/dns.h"
 #include "io/file.h"
 #include "io/signal.h"
@@ -60,6 +61,22 @@ static sp_err open_address(const struct sp_listener_spec *spec, bool share, int 
     return sp_listen_fd(&config, ret_fd);
 }
 
+/* Without memory the file stays behind, which the next process sets right. */
+static void note_file(struct server *server, const char *path)
+{
+    struct sockfile *file = sp_vec_push(&server->sockfiles);
+    if (file)
+        sockfile_note(file, path);
+}
+
+/* `leave`: another process goes on with these sockets. */
+static void end_files(struct server *server, bool leave)
+{
+    for (size_t i = 0; i < server->sockfiles.len; i++)
+        sockfile_end(sp_vec_at(&server->sockfiles, i), leave);
+    sp_vec_deinit(&server->sockfiles);
+}
+
 /* One descriptor for each worker; the first attempt, without sharing, finds a stranger at the address. */
 static sp_err open_listener(struct server *server, const struct sp_listener_spec *spec, uint32_t at)
 {
@@ -68,7 +85,9 @@ static sp_err open_listener(struct server *server, const struct sp_listener_spec
     sp_err err = open_address(spec, false, &fd);
     if (err)
         return refuse_address(spec, err);
-    if (!is_unix)
+    if (is_unix)
+        note_file(server, spec->addr.path);
+    else
         close(fd);
     for (uint32_t w = 0; w < server->thread_count; w++) {
         struct thread *thread = &server->threads[w];
@@ -261,6 +280,7 @@ static void take_down(struct server *server)
     if (server->signals)
         sp_signals_free(server->signals);
     sp_loop_free(server->loop);
+    end_files(server, false);
     sp_mem_free(server->threads);
 }
 
@@ -338,6 +358,7 @@ int proxy_serve(const struct proxy_options *options, struct proxy_config *config
 {
     struct server server = { .options = options, .config = config };
     server.thread_count = options->concurrency ? options->concurrency : processors();
+    sp_vec_init(&server.sockfiles, sizeof(struct sockfile));
     server.threads = sp_mem_zalloc(server.thread_count * sizeof(struct thread));
     proxy_log_init(&server.log, options->log_level);
     sp_err err = server.threads ? set_up(&server) : SP_E_NOMEM;

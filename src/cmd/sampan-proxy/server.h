@@ -5,6 +5,7 @@
 #include <pthread.h>
 
 #include "base/log.h"
+#include "base/vec.h"
 #include "io/mail.h"
 #include "proxy/process.h"
 #include "proxy/worker.h"
@@ -44,6 +45,7 @@ struct server {
     struct sp_signals *signals;
     struct sp_process process;
     struct doors *doors;
+    struct sp_vec sockfiles; /* of struct sockfile: of the listeners that are Unix sockets */
     struct thread *threads;
     uint32_t thread_count, drained_count;
     uint64_t drain_ns;
