@@ -14,7 +14,7 @@ import inspect
 import os
 import resource
 
-from attacks import bulk, caps, doors, floods, ill, life, manners, mutate, slow, smuggle
+from attacks import bulk, caps, doors, files, floods, ill, life, manners, mutate, slow, smuggle
 from harness import PROXY, Scenario, Tally, main_guard
 
 SCENARIOS = {
@@ -48,6 +48,8 @@ SCENARIOS = {
     "crowded": life.crowded,
     "reopens": life.reopens,
     "killed": life.killed,
+    "configurations": files.configurations,
+    "socket-files": files.socket_files,
     "flood": floods.connections,
     "depths": floods.depths,
 }

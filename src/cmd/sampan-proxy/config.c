@@ -9,6 +9,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <sys/stat.h>
 
 #include "base/buf.h"
 #include "form/pb.h"
@@ -47,18 +48,55 @@ static sp_err build(struct proxy_config *config, const char *path, sp_str text)
     return err ? say_errors(&config->doc, err) : 0;
 }
 
+static sp_err refuse_file(const char *path, sp_err err, const char *text)
+{
+    fprintf(stderr, "%s: %s\n", path, text);
+    return err;
+}
+
+/* Opening a pipe would wait for somebody who writes into it; so what it is is asked first. */
+static sp_err check_file(const char *path)
+{
+    struct stat st;
+    if (stat(path, &st))
+        return 0; /* reading says why */
+    if (S_ISDIR(st.st_mode))
+        return refuse_file(path, SP_E_INVALID, "is a folder; name the bootstrap file in it");
+    if (S_ISFIFO(st.st_mode))
+        return refuse_file(path, SP_E_INVALID, "is a pipe; write the bootstrap into a file and name that");
+    if (!S_ISREG(st.st_mode))
+        return refuse_file(path, SP_E_INVALID, "is a device or a socket; name a file with the bootstrap");
+    if (st.st_size <= CONFIG_BYTES_MAX)
+        return 0;
+    fprintf(stderr,
+            "%s: has %lld bytes, more than the %d MiB that a bootstrap may have: is it the right file?\n",
+            path, (long long)st.st_size, CONFIG_BYTES_MAX / (1024 * 1024));
+    return SP_E_LIMIT;
+}
+
+static sp_err read_file(struct proxy_config *config, const char *path, struct sp_buf *text)
+{
+    sp_err err = check_file(path);
+    if (err)
+        return err;
+    err = sp_file_real_path(path, config->real_path, sizeof(config->real_path));
+    if (!err)
+        err = sp_file_read(path, CONFIG_BYTES_MAX, text);
+    if (err == SP_E_MISSING)
+        return refuse_file(path, err, "does not exist; -c names the bootstrap file");
+    if (err == SP_E_DENIED)
+        return refuse_file(path, err, "may not be read by this user; see its permissions");
+    return err ? refuse_file(path, err, sp_err_str(err)) : 0;
+}
+
 sp_err proxy_config_read(struct proxy_config *config, const char *path)
 {
     memset(config, 0, sizeof(*config));
     sp_arena_init(&config->arena, NULL, 0, BLOCK_BYTES, 0);
     struct sp_buf text;
     sp_buf_init(&text, 0);
-    sp_err err = sp_file_real_path(path, config->real_path, sizeof(config->real_path));
+    sp_err err = read_file(config, path, &text);
     if (!err)
-        err = sp_file_read(path, CONFIG_BYTES_MAX, &text);
-    if (err)
-        fprintf(stderr, "%s: cannot be read: %s\n", path, sp_err_str(err));
-    else
         err = build(config, path, sp_buf_str(&text));
     sp_buf_deinit(&text);
     if (err)
