@@ -206,13 +206,12 @@ void sp_stream_broken(struct sp_line *line, struct sp_event *ev)
 {
     enum sp_why why = ev->status == 431               ? SP_WHY_HEAD_TOO_LARGE
                       : ev->status == 414             ? SP_WHY_URI_TOO_LONG
-                      : ev->status == 413             ? SP_WHY_BODY_TOO_LARGE
                       : ev->status == 501             ? SP_WHY_UNSUPPORTED
                       : ev->status == 505             ? SP_WHY_HTTP_VERSION
                       : ev->status == 408             ? SP_WHY_HEADERS_TIMEOUT
                       : line->conn.codec->multiplexed ? SP_WHY_BAD_FRAME
                                                       : SP_WHY_BAD_REQUEST;
-    bool large = why == SP_WHY_HEAD_TOO_LARGE || why == SP_WHY_URI_TOO_LONG || why == SP_WHY_BODY_TOO_LARGE;
+    bool large = why == SP_WHY_HEAD_TOO_LARGE || why == SP_WHY_URI_TOO_LONG;
     sp_cell_add(&line->chain->cells.rq_too_large, large);
     struct sp_stream *current = line->conn.codec->multiplexed
                                     ? NULL

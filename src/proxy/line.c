@@ -199,7 +199,7 @@ static void on_head(struct sp_line *line, struct sp_event *ev, struct sp_slab *s
     case SP_MSG_INTERIM: on_answer_head(line, ev, slab); return;
     case SP_MSG_HEARTBEAT: on_heartbeat(line, ev->head); return;
     case SP_MSG_HEARTBEAT_ACK: on_heartbeat_ack(line, ev->head); return;
-    case SP_MSG_GOAWAY: sp_line_drain(line); return;
+    case SP_MSG_GOAWAY: sp_line_drain(line, SP_WHY_DRAINING); return;
     }
 }
 
@@ -643,7 +643,7 @@ void sp_line_end(struct sp_line *line, enum sp_why why)
         sp_line_close(line, why, false);
 }
 
-void sp_line_drain(struct sp_line *line)
+void sp_line_drain(struct sp_line *line, enum sp_why why)
 {
     if (line->state != SP_LINE_OPEN)
         return;
@@ -656,9 +656,9 @@ void sp_line_drain(struct sp_line *line)
     if (!quiet || (line->chain && (line->receiving || line->conn.in_len)))
         return;
     if (line->endpoint)
-        sp_line_end(line, SP_WHY_DRAINING);
+        sp_line_end(line, why);
     else
-        sp_line_linger(line, SP_WHY_DRAINING);
+        sp_line_linger(line, why);
 }
 
 /* ---- time ---- */
@@ -774,6 +774,7 @@ static void on_heartbeat_due(struct sp_line *line, sp_ns now)
 
 static void on_idle_due(struct sp_line *line)
 {
+    sp_cell_add(&line->worker->cells.why[SP_WHY_IDLE], 1);
     if (line->chain) {
         sp_cell_add(&line->chain->cells.cx_idle_timeout, 1);
         sp_line_linger(line, SP_WHY_IDLE);
@@ -798,7 +799,8 @@ static void look_at_times(struct sp_line *line, sp_ns now)
     } else if (age_ns(line) && now >= line->opened_ns + age_ns(line)) {
         if (line->chain)
             sp_cell_add(&line->chain->cells.cx_max_duration, 1);
-        sp_line_drain(line);
+        sp_cell_add(&line->worker->cells.why[SP_WHY_MAX_AGE], 1);
+        sp_line_drain(line, SP_WHY_MAX_AGE);
     } else if (heartbeat && now >= heartbeat) {
         on_heartbeat_due(line, now);
     }

@@ -10,7 +10,7 @@
  * direction ends by itself: FIN is passed on when everything before it has been delivered. Either side
  * breaking cuts both.
  *
- * Idleness is looked at when the timer fires: bytes that flow only note the time. */
+ * Idleness and age are looked at when the timer fires: bytes that flow only note the time. */
 #include "proxy/tcp.h"
 
 #include <string.h>
@@ -295,6 +295,18 @@ static void arm(struct sp_relay *r, sp_ns ns)
         sp_timer_stop(r->worker->loop, &r->timer);
 }
 
+/* Idleness or age, whichever comes first. */
+static void arm_relaying(struct sp_relay *r, sp_ns now)
+{
+    const struct sp_chain_spec *spec = r->chain->spec;
+    sp_ns due = UINT64_MAX;
+    if (spec->tcp_idle_ns)
+        due = r->active_ns + spec->tcp_idle_ns;
+    if (spec->max_connection_ns)
+        due = SP_MIN(due, r->started_ns + spec->max_connection_ns);
+    arm(r, due == UINT64_MAX ? 0 : due > now ? due - now : 1);
+}
+
 static void connect_failed(struct sp_relay *r, enum sp_why why, sp_err err)
 {
     sp_cell_add(&r->endpoint->cx_connect_fail, 1);
@@ -321,7 +333,7 @@ static void on_connected(struct sp_sock *sock, sp_err err)
     if (r->endpoint->addr.family != SP_ADDR_UNIX)
         SP_IGNORE(sp_sock_local(sock, &r->up_local)); /* for the record: it can do without */
     r->connected_ns = r->active_ns = sp_loop_now(r->worker->loop);
-    arm(r, r->chain->spec->tcp_idle_ns);
+    arm_relaying(r, r->connected_ns);
     if (!put_proxy_header(r)) {
         cut(r, SP_WHY_MEMORY, true);
         return;
@@ -425,15 +437,19 @@ static void attempt(struct sp_relay *r)
 static void on_timer(struct sp_timer *timer)
 {
     struct sp_relay *r = SP_CONTAINER(timer, struct sp_relay, timer);
-    sp_ns now = sp_loop_now(r->worker->loop), idle = r->chain->spec->tcp_idle_ns;
+    const struct sp_chain_spec *spec = r->chain->spec;
+    sp_ns now = sp_loop_now(r->worker->loop);
     if (!r->connected) {
         sp_cell_add(&r->cluster->cells.cx_connect_timeout, 1);
         connect_failed(r, SP_WHY_CONNECT_TIMEOUT, SP_E_TIMEOUT);
-    } else if (now >= r->active_ns + idle) {
+    } else if (spec->tcp_idle_ns && now >= r->active_ns + spec->tcp_idle_ns) {
         sp_cell_add(&r->chain->cells.cx_idle_timeout, 1);
         cut(r, SP_WHY_IDLE, false);
+    } else if (spec->max_connection_ns && now >= r->started_ns + spec->max_connection_ns) {
+        sp_cell_add(&r->chain->cells.cx_max_duration, 1);
+        cut(r, SP_WHY_MAX_AGE, false);
     } else {
-        arm(r, r->active_ns + idle - now);
+        arm_relaying(r, now);
     }
 }
 

@@ -74,7 +74,7 @@ const struct sp_cell_name sp_chain_cell_names[sizeof(struct sp_chain_cells) / si
     { "downstream_rq_timeout", "calls whose time ran out", false },
     { "downstream_rq_idle_timeout", "calls in which nothing moved", false },
     { "downstream_rq_header_timeout", "heads that did not end in time", false },
-    { "downstream_rq_too_large", "calls whose line, head or body was too large", false },
+    { "downstream_rq_too_large", "calls whose line or head was too large", false },
     { "no_route", "calls that no route takes", false },
     { "downstream_cx_total", "connections", false },
     { "downstream_cx_active", "connections now", true },

@@ -69,8 +69,6 @@ static const struct sp_why_row rows[] = {
                                 "raise max_request_headers_kb, or send less" },
     [SP_WHY_URI_TOO_LONG] = { "URI_TOO_LONG", 414, "DPE", "request_uri_too_long",
                               "the request line is longer than allowed", "send less in the path" },
-    [SP_WHY_BODY_TOO_LARGE] = { "BODY_TOO_LARGE", 413, "DPE", "request_payload_too_large",
-                                "the body is larger than allowed", "send less" },
     [SP_WHY_UNSUPPORTED] = { "UNSUPPORTED", 501, "DPE", "http1.unsupported",
                              "the request asks for something we refuse",
                              "only the chunked coding is forwarded" },

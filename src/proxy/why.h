@@ -29,7 +29,6 @@ enum sp_why {
     SP_WHY_BAD_FRAME,
     SP_WHY_HEAD_TOO_LARGE,
     SP_WHY_URI_TOO_LONG,
-    SP_WHY_BODY_TOO_LARGE,
     SP_WHY_UNSUPPORTED, /* well formed, known, refused: transfer coding, upgrade */
     SP_WHY_HTTP_VERSION,
     SP_WHY_HEADERS_TIMEOUT,

@@ -379,7 +379,7 @@ void sp_worker_drain(struct sp_worker *worker, sp_ns deadline_ns,
     sp_worker_drain_listeners(worker, false);
     struct sp_line *line;
     SP_LIST_EACH(&worker->lines, line, next, struct sp_line, link)
-        sp_line_drain(line);
+        sp_line_drain(line, SP_WHY_DRAINING);
     worker->deadline.on_fire = on_deadline;
     sp_timer_set(worker->loop, &worker->deadline, deadline_ns);
     sp_timer_set(worker->loop, &worker->tick, SP_NS_PER_MS);

@@ -38,7 +38,6 @@ static const struct {
     [SP_WHY_BAD_FRAME] = { "帧违反语法", "访问日志的 failure 写明错在哪里" },
     [SP_WHY_HEAD_TOO_LARGE] = { "请求头超过上限", "调高 max_request_headers_kb，或少发一些" },
     [SP_WHY_URI_TOO_LONG] = { "请求行超过上限", "缩短路径" },
-    [SP_WHY_BODY_TOO_LARGE] = { "请求体超过上限", "少发一些" },
     [SP_WHY_UNSUPPORTED] = { "请求要求了我们拒绝的东西", "只转发 chunked 编码" },
     [SP_WHY_HTTP_VERSION] = { "版本不是 HTTP/1.0 或 1.1", "请用 HTTP/1.1" },
     [SP_WHY_HEADERS_TIMEOUT] = { "请求头没有及时发完", "客户端慢，还是攻击？时限是 request_headers_timeout" },

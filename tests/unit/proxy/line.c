@@ -43,6 +43,7 @@ static void an_idle_caller_is_sent_away_by_fin(void **state)
     hear_nothing(caller, 900);
     hear_end(caller, SP_E_CLOSED);
     assert_int_equal(sp_cell_get(&the_chain(kit)->cells.cx_idle_timeout), 1);
+    assert_int_equal(why_count(kit, SP_WHY_IDLE), 1);
     kit_free(kit);
 }
 
@@ -105,6 +106,27 @@ static void a_line_of_age_takes_no_further_call(void **state)
     hear(busy, "ok");
     hear_end(busy, SP_E_CLOSED);
     assert_int_equal(sp_cell_get(&the_chain(kit)->cells.cx_max_duration), 2);
+    assert_int_equal(why_count(kit, SP_WHY_MAX_AGE), 2);
+    assert_int_equal(why_count(kit, SP_WHY_DRAINING), 0);
+    kit_free(kit);
+}
+
+static void a_line_to_a_server_ends_at_its_age(void **state)
+{
+    (void)state;
+    struct kit *kit = kit_new(1);
+    kit_cluster(kit)->max_connection_ns = 2 * SP_NS_PER_S;
+    kit_listener(kit, SP_PROTO_HTTP1);
+    kit_apply(kit);
+    struct door *door = kit_door(kit, KIT_APP);
+    struct peer *caller = kit_call(kit, KIT_OUT), *server = NULL;
+    one_http_call(caller, door, &server);
+    hear_nothing(server, 1900);
+    hear_end(server, SP_E_CLOSED);
+    assert_int_equal(why_count(kit, SP_WHY_MAX_AGE), 1);
+    server = NULL;
+    one_http_call(caller, door, &server);
+    assert_int_equal(door->accepted, 2);
     kit_free(kit);
 }
 
@@ -469,6 +491,7 @@ int main(void)
         cmocka_unit_test(a_call_under_way_is_not_idle),
         cmocka_unit_test(an_idle_line_to_a_server_is_closed),
         cmocka_unit_test(a_line_of_age_takes_no_further_call),
+        cmocka_unit_test(a_line_to_a_server_ends_at_its_age),
         cmocka_unit_test(a_line_to_a_server_ends_after_its_number_of_calls),
         cmocka_unit_test(a_head_that_does_not_end_is_refused_for_itself),
         cmocka_unit_test(an_answer_to_nothing_ends_the_line),

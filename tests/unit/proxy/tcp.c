@@ -297,6 +297,31 @@ static void a_relay_in_which_nothing_moves_ends(void **state)
     kit_free(kit);
 }
 
+static void a_relay_ends_at_its_age_though_bytes_flow(void **state)
+{
+    (void)state;
+    for (uint32_t idle_s = 0; idle_s <= 3600; idle_s += 3600) {
+        struct kit *kit = kit_new(1);
+        kit_cluster(kit);
+        struct sp_chain_spec *chain = mesh_chain(kit_listener(kit, SP_PROTO_TCP));
+        chain->tcp_idle_ns = idle_s * SP_NS_PER_S;
+        chain->max_connection_ns = 2 * SP_NS_PER_S;
+        kit_apply(kit);
+        struct door *door = kit_door(kit, KIT_APP);
+        struct peer *caller = kit_call(kit, KIT_OUT), *server = door_next(door);
+        kit_run(kit, 1500);
+        say(caller, "x");
+        hear(server, "x");
+        hear_nothing(caller, 400);
+        hear_end(caller, SP_E_CLOSED);
+        hear_end(server, SP_E_CLOSED);
+        check_gone(kit, SP_WHY_MAX_AGE);
+        assert_int_equal(why_count(kit, SP_WHY_MAX_AGE), 1);
+        assert_int_equal(sp_cell_get(&the_chain(kit)->cells.cx_max_duration), 1);
+        kit_free(kit);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -312,6 +337,7 @@ int main(void)
         cmocka_unit_test(weights_share_connections_among_clusters),
         cmocka_unit_test(the_header_goes_ahead_of_everything),
         cmocka_unit_test(a_relay_in_which_nothing_moves_ends),
+        cmocka_unit_test(a_relay_ends_at_its_age_though_bytes_flow),
     };
     return cmocka_run_group_tests_name("proxy tcp", tests, NULL, NULL);
 }
