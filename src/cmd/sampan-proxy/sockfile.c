@@ -5,9 +5,10 @@
  *                                                                       another one is: leave it
  *                                                                       a successor serves: leave it
  *
- * A socket's file outlives its process: who connects to it later is refused by what looks alive, and tools that list folders count dead sidecars. So it goes at a clean end. But by then another process may
- * have put its own file there: our listener closes when draining begins, whoever starts meanwhile finds a
- * dead file, replaces it, and would lose the new one to our last act.
+ * A socket's file outlives its process: who connects to it later is refused by what looks alive, and tools
+ * that list folders count dead sidecars. So it goes at a clean end. But by then another process may have put
+ * its own file there: our listener closes when draining begins, whoever starts meanwhile finds a dead file,
+ * replaces it, and would lose the new one to our last act.
  *
  * The file's number alone does not tell the two apart: some file systems give the number of a removed file
  * to the next one. A descriptor (O_PATH: it opens nothing but the name's file) keeps the number taken for as
