@@ -390,11 +390,6 @@ static void answer_http(struct sp_stream *s, struct sp_event *ev, struct sp_slab
 {
     struct sp_line *to = s->caller;
     struct sp_head *head = ev->head;
-    if (head->status == 101 && !(s->request.flags & SP_HEAD_UPGRADE)) {
-        s->failure = "the upstream changed the protocol unasked";
-        sp_stream_refuse(s, SP_WHY_UPSTREAM_PROTOCOL);
-        return;
-    }
     s->tunnel = is_tunnel(s, head);
     frame_http(s, head);
     s->answer.flags = head->flags;
@@ -429,9 +424,27 @@ static void answer_interim(struct sp_stream *s, struct sp_head *head)
     sp_line_check_full(s->callee, s->caller);
 }
 
+/* What the grammar lets pass and no caller could make sense of; NULL = there is nothing of that. Statuses
+ * beyond 599 are invalid (RFC 9110 15): each reader would take them for something else. */
+static const char *nonsense(const struct sp_stream *s, const struct sp_head *head)
+{
+    if (s->codec->protocol != SP_PROTO_HTTP1)
+        return NULL;
+    if (head->status < 100 || head->status > 599)
+        return "the upstream's status is none: beyond 599";
+    if (head->status == 101 && !(s->request.flags & SP_HEAD_UPGRADE))
+        return "the upstream changed the protocol unasked";
+    return NULL;
+}
+
 void sp_stream_answer(struct sp_stream *s, struct sp_event *ev, struct sp_slab *slab)
 {
     s->active_ns = sp_loop_now(s->worker->loop);
+    s->failure = nonsense(s, ev->head);
+    if (s->failure) {
+        sp_stream_refuse(s, SP_WHY_UPSTREAM_PROTOCOL);
+        return;
+    }
     if (ev->head->kind == SP_MSG_INTERIM) {
         answer_interim(s, ev->head);
         return;

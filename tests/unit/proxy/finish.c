@@ -215,6 +215,34 @@ static void an_answer_that_breaks_the_grammar(void **state)
     kit_free(kit);
 }
 
+static void a_status_that_is_none_is_refused(void **state)
+{
+    (void)state;
+    static const char *const statuses[] = { "600", "999", "099", "000" };
+    for (unsigned i = 0; i < SP_COUNTOF(statuses); i++) {
+        struct door *door;
+        struct kit *kit = kit_usual(SP_PROTO_HTTP1, &door);
+        struct peer *caller = kit_call(kit, KIT_OUT);
+        say(caller, ask_a);
+        struct peer *server = door_next(door);
+        hear_head(server, "GET /a");
+        char text[80];
+        snprintf(text, sizeof(text), "HTTP/1.1 %s Eh\r\nContent-Length: 2\r\n\r\nno", statuses[i]);
+        say(server, text);
+        hear_refusal(caller, 502, "UPSTREAM_PROTOCOL");
+        hear_end(server, SP_E_RESET);
+        check_at_rest(kit, 1);
+        assert_true(sp_report_str(last_report(kit), SP_REPORT_FAILURE).len > 0);
+        assert_int_equal(sp_cell_get(&the_endpoint(kit, "app", 0)->rq_error), 1);
+        say(caller, ask_a); /* the caller's line lives on, and 599 is a status */
+        server = door_next(door);
+        hear_head(server, "GET /a");
+        say(server, "HTTP/1.1 599 Odd\r\nContent-Length: 0\r\n\r\n");
+        hear_head(caller, "HTTP/1.1 599 Odd");
+        kit_free(kit);
+    }
+}
+
 static void a_protocol_changed_unasked(void **state)
 {
     (void)state;
@@ -442,6 +470,7 @@ int main(void)
         cmocka_unit_test(a_server_that_goes_before_its_answer),
         cmocka_unit_test(a_server_that_goes_in_mid_answer_cuts_the_caller),
         cmocka_unit_test(an_answer_that_breaks_the_grammar),
+        cmocka_unit_test(a_status_that_is_none_is_refused),
         cmocka_unit_test(a_protocol_changed_unasked),
         cmocka_unit_test(an_answer_before_the_request_is_whole_is_given_and_the_lines_end),
         cmocka_unit_test(a_head_that_breaks_the_grammar_is_refused_and_recorded),
