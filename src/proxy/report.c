@@ -70,7 +70,9 @@ static void count(struct sp_stream *s, sp_ns duration)
         sp_cell_add(&s->chain->cells.cx_tx_bytes, s->answer_bytes);
     }
     if (s->counted) {
-        count_class(&s->cluster->cells.rq_1xx, status);
+        bool callers_fault = s->own_answer && status < 500; /* it came too slowly, or broken */
+        if (!callers_fault)
+            count_class(&s->cluster->cells.rq_1xx, status);
         sp_hist_add(&s->cluster->rq_time_ns, duration);
         sp_cell_add(&s->cluster->cells.cx_tx_bytes, s->request_bytes);
         sp_cell_add(&s->cluster->cells.cx_rx_bytes, s->answer_bytes);

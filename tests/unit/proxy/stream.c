@@ -358,6 +358,9 @@ static void a_call_in_which_nothing_moves_ends(void **state)
     hear_nothing(slow, 1900);
     hear_refusal(slow, 408, "REQUEST_TIMEOUT");
     assert_int_equal(sp_cell_get(&the_chain(kit)->cells.rq_idle_timeout), 2);
+    assert_int_equal(sp_cell_get(&the_chain(kit)->cells.rq_4xx), 1);
+    assert_int_equal(sp_cell_get(&the_cluster(kit, "app")->cells.rq_4xx), 0); /* the servers did nothing */
+    assert_int_equal(sp_cell_get(&the_cluster(kit, "app")->cells.rq_5xx), 1);
     kit_free(kit);
 }
 
