@@ -37,7 +37,6 @@
 
 enum { KEEP_LINES = 256, HEARTBEATS_LOST_MAX = 3, HEARTBEAT_ROOM = 64 };
 
-#define HEADERS_NS_DEFAULT (30 * SP_NS_PER_S) /* a head that does not end; Envoy has none by default */
 #define LINGER_NS (2 * SP_NS_PER_S)
 #define STALL_NS (30 * SP_NS_PER_S)
 #define BLOCK_NS (3 * SP_NS_PER_S)   /* longer than a pause of a garbage collector that still does its work */
@@ -668,10 +667,11 @@ static bool is_quiet(const struct sp_line *line)
     return sp_list_is_empty(&line->calls_in) && sp_list_is_empty(&line->calls_out);
 }
 
-static sp_ns headers_ns(const struct sp_line *line)
+/* When a head that has begun must be whole; 0: it may take its time, or none has begun. */
+static sp_ns headers_due(const struct sp_line *line)
 {
-    uint64_t ns = line->chain->spec->headers_timeout_ns;
-    return ns ? ns : HEADERS_NS_DEFAULT;
+    uint64_t ns = line->part_ns ? line->chain->spec->headers_timeout_ns : 0;
+    return ns ? line->part_ns + ns : 0;
 }
 
 static sp_ns idle_ns(const struct sp_line *line)
@@ -731,7 +731,7 @@ void sp_line_arm(struct sp_line *line)
     if (line->state == SP_LINE_CONNECTING) {
         due = line->opened_ns + line->endpoint->cluster->spec->connect_timeout_ns;
     } else {
-        sooner(&due, line->part_ns ? line->part_ns + headers_ns(line) : 0);
+        sooner(&due, headers_due(line));
         sooner(&due, stall_due(line));
         sooner(&due, heartbeat_due(line));
         if (idle_ns(line)) /* while busy: look again later */
@@ -786,8 +786,8 @@ static void on_idle_due(struct sp_line *line)
 
 static void look_at_times(struct sp_line *line, sp_ns now)
 {
-    sp_ns heartbeat = heartbeat_due(line), stall = stall_due(line);
-    if (line->part_ns && now >= line->part_ns + headers_ns(line)) {
+    sp_ns heartbeat = heartbeat_due(line), stall = stall_due(line), headers = headers_due(line);
+    if (headers && now >= headers) {
         sp_cell_add(&line->chain->cells.rq_header_timeout, 1);
         /* No head: what the link's scratch holds may be another connection's. */
         struct sp_event ev = { .status = 408, .why = "the request's head did not end in time" };

@@ -175,6 +175,27 @@ static void a_head_that_does_not_end_is_refused_for_itself(void **state)
     kit_free(kit);
 }
 
+/* request_headers_timeout: 0s. Two minutes are longer than any default ever was. */
+static void a_head_may_take_its_time_where_the_configuration_sets_no_limit(void **state)
+{
+    (void)state;
+    struct kit *kit = kit_new(1);
+    kit_cluster(kit);
+    mesh_chain(kit_listener(kit, SP_PROTO_HTTP1))->headers_timeout_ns = 0;
+    kit_apply(kit);
+    struct door *door = kit_door(kit, KIT_APP);
+    struct peer *slow = kit_call(kit, KIT_OUT);
+    say(slow, "GET /late HTTP/1.1\r\nHo");
+    hear_nothing(slow, 120 * 1000);
+    say(slow, "st: a\r\n\r\n");
+    struct peer *server = door_next(door);
+    hear_head(server, "GET /late");
+    say(server, "HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nok");
+    hear_head(slow, "HTTP/1.1 200");
+    assert_int_equal(why_count(kit, SP_WHY_HEADERS_TIMEOUT), 0);
+    kit_free(kit);
+}
+
 static void an_answer_to_nothing_ends_the_line(void **state)
 {
     (void)state;
@@ -494,6 +515,7 @@ int main(void)
         cmocka_unit_test(a_line_to_a_server_ends_at_its_age),
         cmocka_unit_test(a_line_to_a_server_ends_after_its_number_of_calls),
         cmocka_unit_test(a_head_that_does_not_end_is_refused_for_itself),
+        cmocka_unit_test(a_head_may_take_its_time_where_the_configuration_sets_no_limit),
         cmocka_unit_test(an_answer_to_nothing_ends_the_line),
         cmocka_unit_test(a_tunnels_last_words_arrive),
         cmocka_unit_test(a_callers_heartbeat_is_answered_here),

@@ -70,6 +70,23 @@ static void what_http_says_is_taken(void **state)
     unload(&l);
 }
 
+/* Envoy's meaning: what is said wins over our default, and 0s says that there is no limit. */
+static void no_time_limit_is_one_that_is_zero(void **state)
+{
+    (void)state;
+    struct loaded l;
+    check_takes(&hcm_frame,
+                "request_headers_timeout: 0s\nstream_idle_timeout: 0s\nrequest_timeout: 0s\n"
+                "common_http_protocol_options: {idle_timeout: 0s}\n",
+                &l);
+    const struct sp_chain_spec *c = chain_of(&l);
+    assert_int_equal(c->headers_timeout_ns, 0);
+    assert_int_equal(c->stream_idle_ns, 0);
+    assert_int_equal(c->request_timeout_ns, 0);
+    assert_int_equal(c->idle_ns, 0);
+    unload(&l);
+}
+
 /* Files may not say it yet: the Server header stays as the application wrote it. */
 static void a_server_header_is_named_by_the_wire_alone(void **state)
 {
@@ -411,6 +428,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(http_has_envoy_s_defaults_and_two_of_ours),
         cmocka_unit_test(what_http_says_is_taken),
+        cmocka_unit_test(no_time_limit_is_one_that_is_zero),
         cmocka_unit_test(a_server_header_is_named_by_the_wire_alone),
         cmocka_unit_test(upgrades_are_let_through_where_told),
         cmocka_unit_test(what_http_cannot_do_is_refused_by_name),
