@@ -59,9 +59,8 @@ struct sp_cluster_spec {
     enum sp_proxyproto_out proxyproto;
     uint64_t dns_refresh_ns, dns_failure_refresh_ns;
     bool dns_respect_ttl;
-    uint8_t dns_family; /* enum sp_dns_family of io/dns.h */
-    sp_addr bind;       /* source address; family NONE = the system's choice */
-    bool use_original_src;
+    uint8_t dns_family;                              /* enum sp_dns_family of io/dns.h */
+    sp_addr bind;                                    /* source address; family NONE = the system's choice */
     sp_str original_dst_header;                      /* ORIGINAL_DST by a header; empty = by the socket */
     sp_str service, service_name, service_namespace; /* labels destination_service* */
 };

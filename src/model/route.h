@@ -80,7 +80,7 @@ struct sp_route {
     sp_str cluster_header;
     uint64_t timeout_ns;      /* whole answer; 0 = none */
     uint64_t idle_timeout_ns; /* no byte either way; 0 = listener's */
-    struct sp_retry retry;
+    struct sp_retry retry;    /* the virtual host's where the route has none */
     sp_str host_rewrite, prefix_rewrite;
     bool auto_host_rewrite;
     const struct sp_hash_policy *hash;
@@ -101,7 +101,6 @@ struct sp_vhost {
     const struct sp_route *routes;
     uint32_t route_count;
     struct sp_header_edits request, response;
-    struct sp_retry retry; /* where a route has none */
 };
 
 struct sp_route_table {

@@ -580,7 +580,7 @@ static bool take_retry(struct sp_stream *s, enum sp_why why)
     const struct sp_route *route = s->choice.route;
     if (!route || !s->caller)
         return false;
-    const struct sp_retry *retry = route->retry.on ? &route->retry : &s->choice.vhost->retry;
+    const struct sp_retry *retry = &route->retry;
     bool wanted = (retry->on & SP_RETRY_CONNECT_FAILURE) &&
                   (why == SP_WHY_CONNECT || why == SP_WHY_CONNECT_TIMEOUT);
     if (!wanted || s->attempts > retry->retries)

@@ -198,14 +198,18 @@ static void take_vhost(struct sp_xds_build *b, struct names *names, struct sp_pb
     vhost->domains = domains;
     vhost->domain_count = domains ? m->domains_len : 0;
 
+    struct sp_retry retry = { 0 }; /* of routes that have no policy of their own, be it an empty one */
+    if (m->retry_policy)
+        sp_xds_retry(b, m->retry_policy, &retry);
     struct sp_route *routes = sp_xds_array(b, m->routes_len, sizeof(*routes));
-    for (uint32_t i = 0; routes && i < m->routes_len; i++)
+    for (uint32_t i = 0; routes && i < m->routes_len; i++) {
         take_route(b, m->routes[i], body_max, &routes[i]);
+        if (m->routes[i]->route && !m->routes[i]->route->retry_policy)
+            routes[i].retry = retry;
+    }
     vhost->routes = routes;
     vhost->route_count = routes ? m->routes_len : 0;
 
-    if (m->retry_policy)
-        sp_xds_retry(b, m->retry_policy, &vhost->retry);
     struct sp_xds_edit_lists request = { m,
                                          m->request_headers_to_add,
                                          m->request_headers_to_remove,

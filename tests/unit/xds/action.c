@@ -145,7 +145,16 @@ static void a_virtual_host_may_have_the_retry_policy(void **state)
                 "num_retries: 2}\n"
                 "  routes: [{match: {prefix: /}, route: {cluster: out}}]",
                 &l);
-    assert_int_equal(chain_of(&l)->routes->vhosts[0].retry.retries, 2);
+    assert_int_equal(route_of(&l)->retry.on, SP_RETRY_CONNECT_FAILURE);
+    assert_int_equal(route_of(&l)->retry.retries, 2);
+    unload(&l);
+    check_takes(&table_frame, /* a route's own takes its place whole, even an empty one */
+                "virtual_hosts:\n- name: a\n  domains: [\"*\"]\n  retry_policy: {retry_on: connect-failure, "
+                "num_retries: 2}\n"
+                "  routes: [{match: {prefix: /}, route: {cluster: out, retry_policy: {}}}]",
+                &l);
+    assert_int_equal(route_of(&l)->retry.on, 0);
+    assert_int_equal(route_of(&l)->retry.retries, 0);
     unload(&l);
 }
 
