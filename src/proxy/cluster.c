@@ -20,33 +20,44 @@ enum { DST_ENDPOINTS_MAX = 10000 };
 
 /* ---- endpoints ---- */
 
+/* What configuration says of it, and its address's path, in words of our own; the old ones go. */
+static sp_err set_words(struct sp_endpoint *ep, const struct sp_endpoint_spec *spec)
+{
+    sp_str strs[] = {
+        spec ? (spec->hostname.len ? spec->hostname : spec->host) : SP_STR_NULL,
+        spec ? spec->workload : SP_STR_NULL,
+        spec ? spec->workload_namespace : SP_STR_NULL,
+        ep->addr.family == SP_ADDR_UNIX ? sp_str_of(ep->addr.path, strlen(ep->addr.path) + 1) : SP_STR_NULL,
+    };
+    sp_str *into[] = { &ep->hostname, &ep->workload, &ep->workload_namespace };
+    char *text = sp_mem_alloc(strs[0].len + strs[1].len + strs[2].len + strs[3].len + 1), *at = text;
+    if (!text)
+        return SP_E_NOMEM;
+    for (unsigned i = 0; i < SP_COUNTOF(strs); i++) {
+        if (strs[i].len)
+            memcpy(at, strs[i].ptr, strs[i].len);
+        if (i < SP_COUNTOF(into))
+            *into[i] = sp_str_of(at, strs[i].len);
+        else if (strs[i].len)
+            ep->addr.path = at;
+        at += strs[i].len;
+    }
+    sp_mem_free(ep->text);
+    ep->text = text;
+    ep->last_series = NULL; /* its labels were the old words */
+    return 0;
+}
+
 static struct sp_endpoint *endpoint_new(struct sp_cluster *cluster, const sp_addr *addr,
                                         const struct sp_endpoint_spec *spec)
 {
-    sp_str hostname = spec ? (spec->hostname.len ? spec->hostname : spec->host) : SP_STR_NULL;
-    sp_str workload = spec ? spec->workload : SP_STR_NULL,
-           space = spec ? spec->workload_namespace : SP_STR_NULL;
-    size_t path = addr->family == SP_ADDR_UNIX ? strlen(addr->path) + 1 : 0;
     struct sp_endpoint *ep = sp_mem_zalloc(sizeof(*ep));
-    char *text = sp_mem_alloc(hostname.len + workload.len + space.len + path + 1);
-    if (!ep || !text) {
-        sp_mem_free(ep);
-        sp_mem_free(text);
+    if (!ep)
         return NULL;
-    }
-    ep->text = text;
     ep->addr = *addr;
-    sp_str *strs[] = { &hostname, &workload, &space };
-    sp_str *into[] = { &ep->hostname, &ep->workload, &ep->workload_namespace };
-    for (unsigned i = 0; i < SP_COUNTOF(strs); i++) {
-        if (strs[i]->len)
-            memcpy(text, strs[i]->ptr, strs[i]->len);
-        *into[i] = sp_str_of(text, strs[i]->len);
-        text += strs[i]->len;
-    }
-    if (path) {
-        memcpy(text, addr->path, path);
-        ep->addr.path = text;
+    if (set_words(ep, spec)) {
+        sp_mem_free(ep);
+        return NULL;
     }
     ep->cluster = cluster;
     sp_list_init(&ep->idle);
@@ -103,6 +114,13 @@ static void endpoint_leave(struct sp_endpoint *ep)
     sp_endpoint_unuse(ep);
 }
 
+static bool has_same_words(const struct sp_endpoint *ep, const struct sp_endpoint_spec *spec)
+{
+    return sp_str_eq(ep->hostname, spec->hostname.len ? spec->hostname : spec->host) &&
+           sp_str_eq(ep->workload, spec->workload) &&
+           sp_str_eq(ep->workload_namespace, spec->workload_namespace);
+}
+
 static void describe(struct sp_endpoint *ep, const struct sp_endpoint_spec *spec)
 {
     ep->weight = spec && spec->weight ? spec->weight : 1;
@@ -134,6 +152,8 @@ static sp_err gather(struct sp_cluster *cluster, const struct sp_endpoint_found 
         ep->mark |= MARK_NEW;
         set[(*ret_count)++] = ep;
         describe(ep, found[i].spec);
+        if (found[i].spec && !has_same_words(ep, found[i].spec) && set_words(ep, found[i].spec))
+            return SP_E_NOMEM;
         if (!(ep->mark & MARK_OLD) && sp_map_put(by_addr, addr_key(&ep->addr), ep, NULL))
             return SP_E_NOMEM;
     }

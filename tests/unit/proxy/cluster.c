@@ -169,6 +169,39 @@ static void strings_of_endpoints_are_copies(void **state)
     alone_stop(&a);
 }
 
+static void an_endpoint_that_stays_is_called_by_its_new_words(void **state)
+{
+    (void)state;
+    struct alone a;
+    alone_start(&a, SP_CLUSTER_STRICT_DNS, NULL);
+    struct sp_endpoint_spec spec = { .host = SP_STR("old"), .workload = SP_STR("v1"), .weight = 1 };
+    struct sp_endpoint_found found = { app_addr("/run/app"), &spec };
+    assert_int_equal(sp_cluster_set_endpoints(a.cluster, &found, 1), 0);
+    struct sp_endpoint *ep = a.cluster->set[0];
+    struct sp_series series = { 0 };
+    ep->last_series = &series;
+    assert_int_equal(sp_cluster_set_endpoints(a.cluster, &found, 1), 0);
+    assert_ptr_equal(ep->last_series, &series); /* nothing has changed */
+    spec.hostname = SP_STR("new");
+    spec.workload = SP_STR("v2");
+    spec.workload_namespace = SP_STR("shop");
+    for (uint64_t n = 1;; n++) { /* while memory is out the old words stay */
+        sp_mem_fail_at(n);
+        sp_err err = sp_cluster_set_endpoints(a.cluster, &found, 1);
+        bool done = sp_mem_fail_at(0) < n;
+        assert_int_equal(err, done ? 0 : SP_E_NOMEM);
+        if (done)
+            break;
+    }
+    assert_ptr_equal(a.cluster->set[0], ep);
+    check_str(ep->hostname, "new");
+    check_str(ep->workload, "v2");
+    check_str(ep->workload_namespace, "shop");
+    assert_string_equal(ep->addr.path, "/run/app");
+    assert_null(ep->last_series); /* its labels are no longer those */
+    alone_stop(&a);
+}
+
 /* --- new and update ------------------------------------------------------------------------------------- */
 
 static void new_fails_at_each_allocation_and_leaves_nothing(void **state)
@@ -350,6 +383,7 @@ int main(void)
         cmocka_unit_test(an_endpoint_that_comes_back_is_a_new_one),
         cmocka_unit_test(a_set_that_fails_leaves_the_old_one),
         cmocka_unit_test(strings_of_endpoints_are_copies),
+        cmocka_unit_test(an_endpoint_that_stays_is_called_by_its_new_words),
         cmocka_unit_test(new_fails_at_each_allocation_and_leaves_nothing),
         cmocka_unit_test(update_fails_at_each_allocation_and_keeps_what_was),
         cmocka_unit_test(a_cluster_may_change_its_kind),
