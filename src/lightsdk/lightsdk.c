@@ -34,6 +34,7 @@
 enum { SCRATCH_BLOCK_BYTES = 16 * 1024, SCRATCH_BYTES = 512 * 1024, ANSWER_BYTES = 4096 };
 
 #define JSON_TYPE "application/json"
+#define WARNING_REST_NS 10000000000ull /* a line each ten seconds is read, and fills no disk */
 
 /* What a request asks for, once its body is read. Fills `answer` behind "success": true where there is more
  * to say; a failure leaves its reason in `why`. */
@@ -41,6 +42,21 @@ typedef sp_err act_fn(struct sp_lightsdk *sdk, const struct sp_http_request *req
                       struct sp_lightsdk_ask *ask, struct sp_buf *answer, char *why);
 
 /* ---- answers ---- */
+
+/* An application that asks in a loop must not fill the log: the first is said, later ones are counted, and
+ * the next line after a rest tells how many there were. Counters count them all. */
+static bool is_worth_a_line(struct sp_lightsdk *sdk, struct sp_lightsdk_warning *warning,
+                            uint64_t *ret_unsaid)
+{
+    uint64_t now = sdk->config.now_ns(sdk->config.arg);
+    if (now < warning->from_ns) {
+        warning->unsaid++;
+        return false;
+    }
+    *ret_unsaid = warning->unsaid;
+    *warning = (struct sp_lightsdk_warning){ .from_ns = now + WARNING_REST_NS };
+    return true;
+}
 
 static sp_err refuse(char *why, sp_err err, const char *text)
 {
@@ -52,13 +68,15 @@ static void answer_refusal(struct sp_lightsdk *sdk, struct sp_http_call *call, s
 {
     char storage[ANSWER_BYTES];
     struct sp_buf out;
+    uint64_t unsaid;
     sp_str path = sp_http_request(call)->path;
     if (err == SP_E_LIMIT)
         sdk->view.limited++;
     else
         sdk->view.wrong++;
-    sp_log_line(sdk->config.log, SP_LOG_WARN, "light SDK: request refused", "path=%.*s why=\"%s\"",
-                SP_STR_ARG(path), why);
+    if (is_worth_a_line(sdk, &sdk->refused, &unsaid))
+        sp_log_line(sdk->config.log, SP_LOG_WARN, "light SDK: request refused",
+                    "path=%.*s why=\"%s\" unsaid=%llu", SP_STR_ARG(path), why, (unsigned long long)unsaid);
     sp_buf_init_fixed(&out, storage, sizeof(storage));
     sp_buf_add_c(&out, "{\"success\":false,\"errorMessage\":");
     sp_buf_add_json(&out, sp_str_c(why));
@@ -204,7 +222,8 @@ static sp_err act_publish(struct sp_lightsdk *sdk, const struct sp_http_request 
                           struct sp_lightsdk_ask *ask, struct sp_buf *answer, char *why)
 {
     struct sp_lightsdk_publication *p = &ask->publication;
-    char text[SP_ADDR_TEXT_BYTES] = "unknown";
+    char text[SP_ADDR_TEXT_BYTES];
+    uint64_t unsaid;
     sp_err err = check_service(ask, why);
     if (err)
         return err;
@@ -212,11 +231,16 @@ static sp_err act_publish(struct sp_lightsdk *sdk, const struct sp_http_request 
     err = keep(sdk, SP_LIGHTSDK_PUBLICATIONS, p, why);
     if (err)
         return err;
-    if (p->addr.family != SP_ADDR_NONE)
+    if (p->addr.family != SP_ADDR_NONE) {
         sp_addr_print(&p->addr, text, sizeof(text));
-    sp_log_line(sdk->config.log, p->source == SP_LIGHTSDK_NOWHERE ? SP_LOG_WARN : SP_LOG_INFO,
-                "light SDK: service published", "service=%.*s protocol=%.*s addr=%s", SP_STR_ARG(p->service),
-                SP_STR_ARG(p->protocol), text);
+        sp_log_line(sdk->config.log, SP_LOG_INFO, "light SDK: service published",
+                    "service=%.*s protocol=%.*s addr=%s", SP_STR_ARG(p->service), SP_STR_ARG(p->protocol),
+                    text);
+    } else if (is_worth_a_line(sdk, &sdk->nowhere, &unsaid)) {
+        sp_log_line(sdk->config.log, SP_LOG_WARN, "light SDK: nobody says where a service is served",
+                    "service=%.*s protocol=%.*s unsaid=%llu", SP_STR_ARG(p->service), SP_STR_ARG(p->protocol),
+                    (unsigned long long)unsaid);
+    }
     return 0;
 }
 

@@ -19,6 +19,8 @@ struct sp_lightsdk_config {
     const struct sp_settings *settings; /* borrowed */
     struct sp_log *log;                 /* borrowed; may be NULL */
     uint64_t seed;                      /* of tables whose keys applications choose */
+    /* A clock that never goes back, in nanoseconds; how often the same is logged depends on it. */
+    uint64_t (*now_ns)(void *arg);
     /* Called behind each change of what is kept; may be NULL. */
     void (*on_change)(void *arg);
     void *arg;

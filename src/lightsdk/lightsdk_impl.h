@@ -48,11 +48,18 @@ struct sp_lightsdk_shelf {
     struct sp_map by_key;
 };
 
+/* A warning that applications can cause as often as they like. */
+struct sp_lightsdk_warning {
+    uint64_t from_ns; /* not before then again */
+    uint64_t unsaid;  /* how often it was due meanwhile */
+};
+
 struct sp_lightsdk {
     struct sp_lightsdk_config config;
     struct sp_http_server *server;
     struct sp_lightsdk_shelf shelves[SP_LIGHTSDK_SHELVES];
     struct sp_arena scratch; /* of the request that is being answered */
+    struct sp_lightsdk_warning refused, nowhere;
     struct sp_lightsdk_view view;
 };
 

@@ -205,6 +205,11 @@ static sp_err open_log(struct doors *doors)
     return 0;
 }
 
+static uint64_t now_ns(void *arg)
+{
+    return sp_loop_now(((struct doors *)arg)->server->loop);
+}
+
 /* Applications wait for this door before they start: without it there is no use in going on. */
 static sp_err open_sdk(struct doors *doors)
 {
@@ -212,7 +217,9 @@ static sp_err open_sdk(struct doors *doors)
     const struct sp_settings *settings = &server->config->settings;
     if (!settings->lightsdk.on)
         return 0;
-    struct sp_lightsdk_config config = { .loop = server->loop, .settings = settings, .log = &server->log };
+    struct sp_lightsdk_config config = {
+        .loop = server->loop, .settings = settings, .log = &server->log, .now_ns = now_ns, .arg = doors
+    };
     sp_proc_random(&config.seed, sizeof(config.seed));
     doors->sdk = sp_lightsdk_new(&config);
     if (!doors->sdk)

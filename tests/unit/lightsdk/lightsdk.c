@@ -5,6 +5,7 @@
 #include "lib/http.h"
 
 #include "base/buf.h"
+#include "base/log.h"
 #include "base/mem.h"
 #include "io/sock.h"
 #include "lightsdk/lightsdk_impl.h"
@@ -17,7 +18,24 @@ struct world {
     struct sp_lightsdk *sdk;
     sp_addr door;
     int changes;
+    uint64_t now_ns; /* the sdk's clock */
+    struct sp_log log;
+    int lines;
+    char line[512]; /* the last */
 };
+
+static uint64_t now_ns(void *arg)
+{
+    return ((struct world *)arg)->now_ns;
+}
+
+static void on_line(void *arg, enum sp_log_level level, sp_str line)
+{
+    struct world *w = arg;
+    (void)level;
+    w->lines++;
+    snprintf(w->line, sizeof(w->line), "%.*s", SP_STR_ARG(line));
+}
 
 static void on_change(void *arg)
 {
@@ -37,8 +55,14 @@ static void open_world(struct world *w)
     assert_non_null(w->loop);
     w->settings.lightsdk.apps = apps;
     w->settings.lightsdk.app_count = SP_COUNTOF(apps);
-    w->sdk = sp_lightsdk_new(&(struct sp_lightsdk_config){
-        .loop = w->loop, .settings = &w->settings, .seed = 1, .on_change = on_change, .arg = w });
+    w->log = (struct sp_log){ .level = SP_LOG_WARN, .sink = on_line, .sink_arg = w };
+    w->sdk = sp_lightsdk_new(&(struct sp_lightsdk_config){ .loop = w->loop,
+                                                           .settings = &w->settings,
+                                                           .log = &w->log,
+                                                           .seed = 1,
+                                                           .now_ns = now_ns,
+                                                           .on_change = on_change,
+                                                           .arg = w });
     assert_non_null(w->sdk);
     assert_int_equal(sp_http_server_listen(sp_lightsdk_server(w->sdk), &where), 0);
     assert_int_equal(sp_http_server_local(sp_lightsdk_server(w->sdk), 0, &w->door), 0);
@@ -427,6 +451,47 @@ static void each_allocation_that_fails_while_a_service_is_published_leaves_the_f
     close_world(&w);
 }
 
+static void check_line(struct world *w, int lines, const char *part)
+{
+    assert_int_equal(w->lines, lines);
+    if (!strstr(w->line, part))
+        fail_msg("the last line is: %s", w->line);
+}
+
+static void a_thousand_refusals_leave_two_lines_and_a_count(void **state)
+{
+    struct world w;
+    open_world(&w);
+    for (int i = 0; i < 1000; i++) {
+        w.now_ns = (uint64_t)i * 9999999; /* the last one just before ten seconds are over */
+        check_refused(&w, "/services/publish", "{}", "serviceName is missing");
+    }
+    check_line(&w, 1, "path=/services/publish why=\"serviceName is missing\" unsaid=0\n");
+    w.now_ns = 10000000000u;
+    check_refused(&w, "/services/subscribe", "{}", "serviceName is missing");
+    check_line(&w, 2, "path=/services/subscribe why=\"serviceName is missing\" unsaid=999\n");
+    assert_int_equal(sp_lightsdk_view(w.sdk).wrong, 1001);
+    w.now_ns = 60000000000u;
+    check_refused(&w, "/services/subscribe", "{}", "serviceName is missing");
+    check_line(&w, 3, "unsaid=0\n");
+    close_world(&w);
+}
+
+static void services_that_nobody_serves_leave_a_line_and_a_count(void **state)
+{
+    struct world w;
+    open_world(&w);
+    for (int i = 0; i < 20; i++)
+        check_post(&w, "/services/publish", "{\"serviceName\":\"lost\",\"protocolType\":\"tr\"}", GOOD);
+    check_line(&w, 1, "service=lost protocol= unsaid=0\n");
+    check_refused(&w, "/services/publish", "{}", "serviceName is missing"); /* has a pace of its own */
+    assert_int_equal(w.lines, 2);
+    w.now_ns = 10000000000u;
+    check_post(&w, "/services/publish", "{\"serviceName\":\"lost\"}", GOOD);
+    check_line(&w, 3, "unsaid=19\n");
+    close_world(&w);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -445,6 +510,8 @@ int main(void)
         cmocka_unit_test(bytes_together_are_limited),
         cmocka_unit_test(each_allocation_that_fails_while_it_is_made_leaves_nothing),
         cmocka_unit_test(each_allocation_that_fails_while_a_service_is_published_leaves_the_former),
+        cmocka_unit_test(a_thousand_refusals_leave_two_lines_and_a_count),
+        cmocka_unit_test(services_that_nobody_serves_leave_a_line_and_a_count),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
