@@ -93,6 +93,16 @@ void sp_acceptor_close(struct sp_acceptor *acceptor)
     acceptor->fd = -1;
 }
 
+int sp_acceptor_detach(struct sp_acceptor *acceptor)
+{
+    if (acceptor->loop->current == acceptor)
+        acceptor->loop->current = NULL;
+    sp_acceptor_pause(acceptor, true);
+    int fd = acceptor->loop->body->acceptor_detach(acceptor);
+    acceptor->fd = -1;
+    return fd;
+}
+
 sp_err sp_acceptor_local(const struct sp_acceptor *acceptor, sp_addr *ret_addr)
 {
     return acceptor->loop->body->acceptor_addr(acceptor, ret_addr);

@@ -266,6 +266,11 @@ static void epoll_acceptor_close(struct sp_acceptor *acceptor)
     close(acceptor->fd);
 }
 
+static int epoll_acceptor_detach(struct sp_acceptor *acceptor)
+{
+    return acceptor->fd;
+}
+
 /* --- birth and death ------------------------------------------------------------------------------------ */
 
 static void epoll_free(struct sp_loop *loop)
@@ -347,6 +352,7 @@ const struct sp_loop_body sp_epoll_body = {
     .acceptor_watch = epoll_acceptor_watch,
     .accept = sp_net_accept,
     .acceptor_close = epoll_acceptor_close,
+    .acceptor_detach = epoll_acceptor_detach,
     .acceptor_addr = sp_net_acceptor_addr,
     .splice = &sp_epoll_splice,
     .dns = &sp_dns_cares,

@@ -124,6 +124,7 @@ struct sp_loop_body {
      * next. */
     int (*accept)(struct sp_acceptor *acceptor, sp_addr *ret_peer);
     void (*acceptor_close)(struct sp_acceptor *acceptor); /* the storage may vanish at once */
+    int (*acceptor_detach)(struct sp_acceptor *acceptor); /* not watched any more; as detach */
     sp_err (*acceptor_addr)(const struct sp_acceptor *acceptor, sp_addr *ret_addr);
 
     const struct sp_splice_body *splice; /* NULL: pumps copy */
@@ -136,6 +137,7 @@ struct sp_splice_body {
     void (*pipe_give)(struct sp_loop *loop, int pipe[2], bool is_empty);  /* pipe[] = -1 after */
     ssize_t (*in)(struct sp_sock *from, const int pipe[2], size_t bytes); /* as recv */
     ssize_t (*out)(struct sp_sock *to, const int pipe[2], size_t bytes);  /* as send */
+    ssize_t (*drain)(const int pipe[2], char *to, size_t bytes);          /* into memory; all or an error */
     size_t pipe_bytes;                                                    /* what a pipe is asked to hold */
 };
 

@@ -20,6 +20,8 @@
  * the reading, and the window of the sender does the rest. */
 #include "io/pump.h"
 
+#include <string.h>
+
 #include "io/loop_impl.h"
 
 enum pump_mode { MODE_COPY, MODE_SPLICE };
@@ -92,6 +94,61 @@ bool sp_pump_stop(struct sp_pump *pump)
     }
     pump->stopping = true;
     return false;
+}
+
+/* --- hand-over ------------------------------------------------------------------------------------------ */
+
+sp_err sp_pump_drain_pipe(struct sp_pump *pump)
+{
+    if (!pump->running || pump->piped == 0)
+        return 0;
+    SP_ASSERT(!pump->held);
+    struct sp_loop *loop = pump->from->loop;
+    struct sp_slab *slab = sp_slab_take_for(&loop->slabs, pump->piped);
+    if (!slab)
+        return SP_E_NOMEM;
+    ssize_t got = loop->body->splice->drain(pump->pipe, slab->bytes, pump->piped);
+    if (got < 0) {
+        sp_slab_unref(slab);
+        return (sp_err)got;
+    }
+    slab->used = pump->piped;
+    pump->held = slab;
+    pump->held_at = 0;
+    pump->held_end = pump->piped;
+    pump->piped = 0;
+    loop->body->splice->pipe_give(loop, pump->pipe, true);
+    return 0;
+}
+
+sp_str sp_pump_inside(const struct sp_pump *pump)
+{
+    SP_ASSERT(pump->running && pump->piped == 0);
+    return pump->held ? sp_str_of(pump->held->bytes + pump->held_at, pump->held_end - pump->held_at)
+                      : SP_STR_NULL;
+}
+
+sp_err sp_pump_load(struct sp_pump *pump, struct sp_sock *from, struct sp_sock *to, sp_str inside)
+{
+    struct sp_slab *slab = NULL;
+    if (inside.len > UINT32_MAX)
+        return SP_E_LIMIT;
+    if (inside.len && !(slab = sp_slab_take_for(&from->loop->slabs, inside.len)))
+        return SP_E_LIMIT;
+    sp_err err = sp_pump_start(pump, from, to);
+    if (err || !slab) {
+        sp_slab_unref(slab);
+        return err;
+    }
+    memcpy(slab->bytes, inside.ptr, inside.len);
+    slab->used = (uint32_t)inside.len;
+    pump->held = slab;
+    pump->held_end = slab->used;
+    from->reading = false;
+    to->room_wanted = true;
+    sp_sock_touch(from);
+    sp_sock_touch(to);
+    return 0;
 }
 
 void sp_pump_cancel(struct sp_pump *pump)

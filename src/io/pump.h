@@ -34,6 +34,14 @@ struct sp_pump {
 sp_err sp_pump_start(struct sp_pump *pump, struct sp_sock *from, struct sp_sock *to) SP_MUST_USE;
 /* Stops reading; false while bytes are still inside (on_done(SP_E_CANCELLED) when they are out). */
 bool sp_pump_stop(struct sp_pump *pump);
+/* For hand-over: what is inside a pipe is read into `held`, as if it had been copied, and the pump goes on
+ * from there. SP_E_NOMEM, SP_E_IO: as it was. */
+sp_err sp_pump_drain_pipe(struct sp_pump *pump) SP_MUST_USE;
+/* What is held and not yet delivered; of a running pump whose pipe has been drained. */
+sp_str sp_pump_inside(const struct sp_pump *pump);
+/* As sp_pump_start, with bytes inside, which are copied. SP_E_LIMIT: more than a pump can hold. */
+sp_err sp_pump_load(struct sp_pump *pump, struct sp_sock *from, struct sp_sock *to,
+                    sp_str inside) SP_MUST_USE;
 /* Drop what is inside; for closing. */
 void sp_pump_cancel(struct sp_pump *pump);
 

@@ -69,6 +69,33 @@ sp_err sp_sock_connect(struct sp_sock *sock, struct sp_loop *loop, const struct 
     return 0;
 }
 
+/* --- hand-over ------------------------------------------------------------------------------------------ */
+
+void sp_sock_save(const struct sp_sock *sock, struct sp_sock_saved *ret_saved)
+{
+    SP_ASSERT(sock->state == SP_SOCK_OPEN || sock->state == SP_SOCK_BROKEN);
+    *ret_saved = (struct sp_sock_saved){
+        .ended = sock->ended, .shut = sock->shut, .broken = sock->state == SP_SOCK_BROKEN, .late = sock->late
+    };
+}
+
+sp_err sp_sock_load(struct sp_sock *sock, struct sp_loop *loop, const struct sp_sock_ops *ops, int fd,
+                    const struct sp_sock_saved *saved)
+{
+    bool late_fits = saved->late ? saved->broken && !saved->ended : !saved->broken || saved->ended;
+    if (!late_fits || saved->late > 0 || saved->late < SP_E_CANCELLED)
+        return SP_E_INVALID;
+    sp_err err = sp_sock_open_fd(sock, loop, ops, fd);
+    if (err)
+        return err;
+    sock->ended = saved->ended;
+    sock->shut = saved->shut;
+    sock->late = saved->late;
+    if (saved->broken)
+        sock->state = SP_SOCK_BROKEN;
+    return 0; /* what is owed is told when reading comes to its end, or by sp_sock_read(sock, false) */
+}
+
 /* --- what is watched ------------------------------------------------------------------------------------ */
 
 static uint8_t wanted(const struct sp_sock *sock)

@@ -93,6 +93,19 @@ void sp_sock_shutdown(struct sp_sock *sock);
 void sp_sock_close(struct sp_sock *sock, bool reset);
 /* Leave the loop without closing: the descriptor is the caller's (hand-over); no on_closed. */
 int sp_sock_detach(struct sp_sock *sock);
+/* What a sock knows that its descriptor does not: for hand-over to another process. */
+struct sp_sock_saved {
+    bool ended, shut; /* the peer's direction has been told to be over; ours was ended */
+    bool broken;      /* a send or a read failed: nothing goes out any more */
+    int8_t late;      /* an sp_err of which on_end has still to tell */
+};
+/* Not of a sock that is connecting. */
+void sp_sock_save(const struct sp_sock *sock, struct sp_sock_saved *ret_saved);
+/* As sp_sock_open_fd, and then as it was: the descriptor is adopted, nothing is read or told before the loop
+ * runs. The owner says by sp_sock_read, on or off, whether it reads. SP_E_INVALID: no sock can have been so.
+ * On failure the descriptor is still the caller's. */
+sp_err sp_sock_load(struct sp_sock *sock, struct sp_loop *loop, const struct sp_sock_ops *ops, int fd,
+                    const struct sp_sock_saved *saved) SP_MUST_USE;
 /* Cut an accepted descriptor that nobody takes. */
 void sp_sock_drop_fd(struct sp_loop *loop, int fd);
 
@@ -135,6 +148,8 @@ sp_err sp_acceptor_listen(struct sp_acceptor *acceptor, struct sp_loop *loop,
                           const struct sp_listen_config *config) SP_MUST_USE;
 void sp_acceptor_pause(struct sp_acceptor *acceptor, bool on);
 void sp_acceptor_close(struct sp_acceptor *acceptor); /* at once, no callback */
+/* Leave the loop without closing: the descriptor is the caller's (hand-over). */
+int sp_acceptor_detach(struct sp_acceptor *acceptor);
 sp_err sp_acceptor_local(const struct sp_acceptor *acceptor, sp_addr *ret_addr) SP_MUST_USE;
 
 #endif

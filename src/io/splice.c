@@ -74,10 +74,26 @@ static ssize_t splice_out(struct sp_sock *to, const int pipe[2], size_t bytes)
     return result(splice(pipe[0], NULL, to->fd, NULL, bytes, SPLICE_F_NONBLOCK | SPLICE_F_MOVE), 0);
 }
 
+/* Out of the pipe: for hand-over, when what is inside must become bytes that can be told. */
+static ssize_t pipe_drain(const int pipe[2], char *to, size_t bytes)
+{
+    size_t done = 0;
+    while (done < bytes) {
+        ssize_t got = read(pipe[0], to + done, bytes - done);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got < 0 ? sp_net_err(errno) : SP_E_IO;
+        done += (size_t)got;
+    }
+    return (ssize_t)done;
+}
+
 const struct sp_splice_body sp_epoll_splice = {
     .pipe_take = pipe_take,
     .pipe_give = pipe_give,
     .in = splice_in,
     .out = splice_out,
+    .drain = pipe_drain,
     .pipe_bytes = PIPE_BYTES,
 };

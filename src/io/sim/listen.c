@@ -79,8 +79,8 @@ static void enqueue(struct sp_sim_cx *cx, struct sp_sim_machine *machine, struct
     else
         server->local.port = listener->addr.port;
     server->original = client->original;
-    if (listener->addr.port != cx->to.port)
-        server->original = cx->to; /* redirected on the way in */
+    if (machine->redirect_in && cx->to.family != SP_ADDR_UNIX)
+        server->original = cx->to; /* redirected or not: a kernel that tracks says it of both */
     client->original = (sp_addr){ .family = SP_ADDR_NONE };
     sp_list_push(&listener->queue, &server->queue_link);
     listener->queued++;
@@ -287,10 +287,22 @@ sp_err sp_sim_listen(struct sp_acceptor *acceptor, const struct sp_listen_config
     return 0;
 }
 
-/* Listening numbers are made by sp_acceptor_listen here: there is none that could be handed over. */
+/* A listening number that no loop has: one that was handed over. */
 sp_err sp_sim_acceptor_open(struct sp_acceptor *acceptor, int number, bool shared)
 {
-    return SP_E_UNSUPPORTED;
+    struct sp_sim_loop *l = sp_sim_loop_of(acceptor->loop);
+    struct sp_sim_file *file = sp_sim_file_find(l->machine, number);
+    if (!file || file->kind != SP_SIM_LISTENER || file->loop)
+        return SP_E_INVALID;
+    struct sp_sim_listener *listener = SP_CONTAINER(file, struct sp_sim_listener, file);
+    file->loop = l;
+    listener->acceptor = acceptor;
+    listener->watched = true;
+    acceptor->fd = number;
+    acceptor->shared = shared;
+    acceptor->is_unix = listener->addr.family == SP_ADDR_UNIX;
+    sp_sim_file_touch(file);
+    return 0;
 }
 
 void sp_sim_acceptor_watch(struct sp_acceptor *acceptor, bool on)
@@ -334,6 +346,15 @@ void sp_sim_acceptor_close(struct sp_acceptor *acceptor)
     sp_list_remove(&listener->link);
     sp_sim_file_close(&listener->file);
     sp_mem_free(listener);
+}
+
+int sp_sim_acceptor_detach(struct sp_acceptor *acceptor)
+{
+    struct sp_sim_listener *listener = listener_of(acceptor);
+    sp_list_remove(&listener->file.ready_link);
+    listener->file.loop = NULL;
+    listener->acceptor = NULL;
+    return acceptor->fd;
 }
 
 sp_err sp_sim_acceptor_addr(const struct sp_acceptor *acceptor, sp_addr *ret_addr)

@@ -395,6 +395,7 @@ const struct sp_loop_body sp_sim_body = {
     .acceptor_watch = sp_sim_acceptor_watch,
     .accept = sp_sim_accept,
     .acceptor_close = sp_sim_acceptor_close,
+    .acceptor_detach = sp_sim_acceptor_detach,
     .acceptor_addr = sp_sim_acceptor_addr,
     .splice = NULL,
     .dns = &sp_sim_dns,

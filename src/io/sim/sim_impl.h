@@ -214,6 +214,7 @@ sp_err sp_sim_acceptor_open(struct sp_acceptor *acceptor, int number, bool share
 void sp_sim_acceptor_watch(struct sp_acceptor *acceptor, bool on);
 int sp_sim_accept(struct sp_acceptor *acceptor, sp_addr *ret_peer);
 void sp_sim_acceptor_close(struct sp_acceptor *acceptor);
+int sp_sim_acceptor_detach(struct sp_acceptor *acceptor);
 sp_err sp_sim_acceptor_addr(const struct sp_acceptor *acceptor, sp_addr *ret_addr);
 
 /* names.c */
