@@ -22,6 +22,7 @@
 
 #include <stddef.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
 
@@ -137,4 +138,81 @@ uint64_t sp_hist_count_upto(const struct sp_hist *h, uint64_t bound)
     for (uint32_t i = 0; i < SP_HIST_BUCKETS && sp_hist_bucket_top(i) <= bound; i++)
         sum += sp_cell_get(&buckets[i]);
     return sum;
+}
+
+/* ---- hand-over ---- */
+
+static void add_varint(struct sp_buf *out, uint64_t v)
+{
+    while (v >= 0x80) {
+        sp_buf_add_char(out, (char)(v | 0x80));
+        v >>= 7;
+    }
+    sp_buf_add_char(out, (char)v);
+}
+
+static bool get_varint(sp_str *in, uint64_t *ret_v)
+{
+    uint64_t v = 0;
+    for (unsigned shift = 0; shift < 64 && in->len; shift += 7) {
+        uint8_t byte = (uint8_t)in->ptr[0];
+        *in = sp_str_from(*in, 1);
+        if (shift == 63 && byte > 1)
+            return false;
+        v |= (uint64_t)(byte & 0x7f) << shift;
+        if (byte < 0x80) {
+            *ret_v = v;
+            return true;
+        }
+    }
+    return false;
+}
+
+/* count, sum, then pairs: how many empty buckets to pass over, what is in the next */
+void sp_hist_save(const struct sp_hist *h, struct sp_buf *out)
+{
+    const sp_cell *buckets = buckets_of(h);
+    add_varint(out, sp_cell_get(&h->count));
+    add_varint(out, sp_cell_get(&h->sum));
+    uint32_t empty = 0;
+    for (uint32_t i = 0; buckets && i < SP_HIST_BUCKETS; i++) {
+        uint64_t n = sp_cell_get(&buckets[i]);
+        if (!n) {
+            empty++;
+            continue;
+        }
+        add_varint(out, empty);
+        add_varint(out, n);
+        empty = 0;
+    }
+}
+
+static bool walk_saved(sp_str in, uint64_t *ret_count, uint64_t *ret_sum, sp_cell *into)
+{
+    if (!get_varint(&in, ret_count) || !get_varint(&in, ret_sum))
+        return false;
+    uint64_t at = 0, empty, n;
+    while (in.len) {
+        if (!get_varint(&in, &empty) || !get_varint(&in, &n) || !n || empty >= SP_HIST_BUCKETS - at)
+            return false;
+        at += empty;
+        if (into)
+            sp_cell_add(&into[at], n);
+        at++;
+    }
+    return true;
+}
+
+sp_err sp_hist_load(struct sp_hist *h, sp_str bytes)
+{
+    uint64_t count, sum;
+    if (!walk_saved(bytes, &count, &sum, NULL))
+        return SP_E_INVALID;
+    if (count && !h->buckets && !make_buckets(h))
+        return SP_E_NOMEM;
+    if (h->buckets)
+        (void)walk_saved(bytes, &count, &sum, h->buckets); /* it held the first time */
+    sp_cell_add(&h->count, count);
+    sp_cell_add(&h->sum, sum);
+    return 0;
 }

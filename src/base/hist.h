@@ -6,6 +6,10 @@
 #include <stdint.h>
 
 #include "base/cell.h"
+#include "base/err.h"
+#include "base/str.h"
+
+struct sp_buf;
 
 enum { SP_HIST_SUB = 8, SP_HIST_POWERS = 40, SP_HIST_BUCKETS = SP_HIST_SUB * SP_HIST_POWERS };
 
@@ -31,6 +35,11 @@ void sp_hist_merge(struct sp_hist *into, const struct sp_hist *from);
 uint64_t sp_hist_quantile(const struct sp_hist *h, uint32_t permille);
 /* How many values are <= bound, counting whole buckets whose upper bound is <= bound. All at UINT64_MAX. */
 uint64_t sp_hist_count_upto(const struct sp_hist *h, uint64_t bound);
+/* For hand-over: count, sum and the buckets that are not zero, as varints. */
+void sp_hist_save(const struct sp_hist *h, struct sp_buf *out);
+/* Add what was saved to `h`, which is ours. SP_E_INVALID, with nothing added: bytes that save could not have
+ * written. SP_E_NOMEM. */
+sp_err sp_hist_load(struct sp_hist *h, sp_str bytes) SP_MUST_USE;
 uint32_t sp_hist_bucket_of(uint64_t value);
 uint64_t sp_hist_bucket_top(uint32_t bucket);
 

@@ -85,6 +85,14 @@ bool sp_lease_take(struct sp_lease *lease)
     return true;
 }
 
+void sp_lease_force(struct sp_lease *lease)
+{
+    if (sp_lease_take(lease))
+        return;
+    __atomic_fetch_add(&lease->budget->out, 1, __ATOMIC_RELAXED);
+    lease->used++;
+}
+
 void sp_lease_give(struct sp_lease *lease)
 {
     SP_ASSERT(lease->used > 0);

@@ -35,6 +35,8 @@ void sp_lease_deinit(struct sp_lease *lease);
 /* False: the limit is reached. */
 bool sp_lease_take(struct sp_lease *lease);
 void sp_lease_give(struct sp_lease *lease);
+/* Take one whatever the limit says: what was lent before a hand-over is lent after it. */
+void sp_lease_force(struct sp_lease *lease);
 /* Once a second or so: return what has not been needed. */
 void sp_lease_idle(struct sp_lease *lease);
 
