@@ -330,7 +330,7 @@ static bool find_listener(struct sp_intake *in)
     SP_LIST_EACH(&home->worker->listeners, at, next, struct sp_listener, link) {
         static const uint8_t any[16];
         const sp_addr *addr = &at->spec->addr;
-        if (at == home || addr->family == SP_ADDR_UNIX || addr->port != in->origin.dst.port)
+        if (at == home || addr->family != in->origin.dst.family || addr->port != in->origin.dst.port)
             continue;
         if (sp_addr_eq(addr, &in->origin.dst))
             return move_to(in, at);
@@ -413,6 +413,20 @@ static const struct sp_conn_ops conn_ops = {
     .on_event = on_event, .on_broken = on_broken, .on_end = on_end, .on_part = on_part, .on_closed = on_closed
 };
 
+/* Where the call was going before rules of the kernel brought it here. A connection that called this very
+ * port was going nowhere else, though the kernel (where it tracks connections) gives that as its destination:
+ * forwarded there it would come back to us, again and again. */
+static void find_destination(struct sp_intake *in)
+{
+    struct sp_origin *origin = &in->origin;
+    const struct sp_listener_spec *spec = in->listener->spec;
+    bool by_name = origin->local.port == in->listener->bound.port;
+    if (by_name && sp_addr_eq(&origin->dst, &origin->local))
+        origin->dst = (sp_addr){ .family = SP_ADDR_NONE };
+    if (spec->transparent && !by_name && !origin->dst.family)
+        origin->dst = origin->local; /* TPROXY: the socket has the address that was called */
+}
+
 void sp_intake_start(struct sp_listener *listener, int fd, const sp_addr *peer)
 {
     struct sp_worker *worker = listener->worker;
@@ -438,8 +452,7 @@ void sp_intake_start(struct sp_listener *listener, int fd, const sp_addr *peer)
         SP_IGNORE(sp_sock_original_dst(&in->conn.sock, &in->origin.dst)); /* none: it was called directly */
     if (spec->addr.family != SP_ADDR_UNIX)
         SP_IGNORE(sp_sock_local(&in->conn.sock, &in->origin.local)); /* the bound address stands in */
-    if (spec->transparent && !in->origin.dst.family && in->origin.local.port != listener->bound.port)
-        in->origin.dst = in->origin.local; /* TPROXY: the socket has the address that was called */
+    find_destination(in);
     if (!spec->proxy_protocol && !find_listener(in))
         return;
     spec = in->listener->spec;

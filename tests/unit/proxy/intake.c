@@ -456,6 +456,46 @@ static void the_cap_of_the_listener_it_was_going_to_holds(void **state)
     kit_free(kit);
 }
 
+static void the_listener_that_stands_for_a_port_is_of_the_calls_own_family(void **state)
+{
+    (void)state;
+    for (int target_is_six = 0; target_is_six < 2; target_is_six++) { /* whichever was made first */
+        struct sp_listener_spec *home, *target;
+        struct kit *kit = kit_intercepted(&home, &target);
+        struct sp_listener_spec *other = mesh_listener(kit->sidecar, "other", "0.0.0.0:80", SP_PROTO_HTTP1,
+                                                       "app");
+        other->bind = false;
+        struct sp_listener_spec *six = target_is_six ? target : other;
+        assert_int_equal(sp_addr_parse_ip(SP_STR("::"), 80, &six->addr), 0);
+        kit_apply(kit);
+        struct door *door = kit_door(kit, KIT_APP);
+        struct peer *caller = kit_call(kit, "10.5.5.5:80");
+        say(caller, request);
+        hear_head(door_next(door), "GET /a");
+        assert_int_equal(active(kit, "target"), !target_is_six);
+        assert_int_equal(active(kit, "other"), target_is_six);
+        kit_free(kit);
+    }
+}
+
+static void a_call_to_the_port_itself_does_not_go_round_in_a_circle(void **state)
+{
+    (void)state;
+    static const char *const nowhere[] = { NULL };
+    struct kit *kit = kit_new(1);
+    mesh_cluster(kit->sidecar, "called", nowhere)->kind = SP_CLUSTER_ORIGINAL_DST;
+    struct sp_listener_spec *home = mesh_listener(kit->sidecar, "home", "0.0.0.0:15001", SP_PROTO_TCP,
+                                                  "called");
+    home->use_original_dst = true;
+    sp_sim_redirect_in(kit->app, 15001); /* so that the kernel tracks connections */
+    kit_apply(kit);
+    struct peer *caller = kit_call(kit, KIT_OUT);
+    say(caller, "anybody there?");
+    check_cut(caller);
+    assert_int_equal(sp_cell_get(&the_listener(kit, "home")->cells.cx_total), 1);
+    kit_free(kit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -479,6 +519,8 @@ int main(void)
         cmocka_unit_test(a_connection_is_counted_by_the_listener_it_was_going_to),
         cmocka_unit_test(a_listener_that_goes_while_one_is_looked_at_lives_on_for_it),
         cmocka_unit_test(the_cap_of_the_listener_it_was_going_to_holds),
+        cmocka_unit_test(the_listener_that_stands_for_a_port_is_of_the_calls_own_family),
+        cmocka_unit_test(a_call_to_the_port_itself_does_not_go_round_in_a_circle),
     };
     return cmocka_run_group_tests_name("proxy intake", tests, NULL, NULL);
 }
