@@ -13,6 +13,7 @@ from harness import Failed, expect
 MIB = 1 << 20
 BIG_MIB = 64
 CHUNKED = ("-H", "Transfer-Encoding: chunked", "-H", "Expect:")
+PATIENCE = 120  # seconds; a call that takes longer hangs
 BLOCK = hashlib.sha512(b"sampan").digest()
 
 
@@ -40,8 +41,8 @@ class Curl:
         return f"http://127.0.0.1:{self.port}{path}"
 
     def curl(self, *args, good=True, data=None):
-        done = subprocess.run(["curl", "-sv", "--http1.1", "-m", "30", *args], input=data, capture_output=True,
-                              timeout=40)
+        done = subprocess.run(["curl", "-sv", "--http1.1", "-m", str(PATIENCE), *args], input=data,
+                              capture_output=True, timeout=2 * PATIENCE)
         answer = Answer(done)
         if good and answer.exit:
             raise Failed(f"curl {' '.join(args)} ended with {answer.exit}: {answer.said.splitlines()[-1]}")
@@ -81,14 +82,14 @@ class Curl:
 
     def expect_continue(self):
         body = os.urandom(300_000)
-        answer = self.curl("-H", "Expect: 100-continue", "--expect100-timeout", "20", "--data-binary", "@-",
+        answer = self.curl("-H", "Expect: 100-continue", "--expect100-timeout", str(PATIENCE), "--data-binary", "@-",
                            self.url("/hash"), data=body)
         expect([100, 200], answer.statuses)
         expect(digest(body), answer.body)
 
     def expect_refused(self):
         """The server says 417 and reads nothing: so does the client hear, at once."""
-        answer = self.curl("-H", "Expect: 100-continue", "--expect100-timeout", "20", "--data-binary", "@-",
+        answer = self.curl("-H", "Expect: 100-continue", "--expect100-timeout", str(PATIENCE), "--data-binary", "@-",
                            self.url("/refuse"), data=b"x" * 300_000, good=False)
         expect(417, answer.statuses[0] if answer.statuses else answer.said)
 
@@ -166,7 +167,7 @@ class Curl:
 
     def first_chunk_before_the_last(self):
         """The second event is sent only after the first was seen here: nothing between may hold it back."""
-        with socket.create_connection(("127.0.0.1", self.port), 10) as s:
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as s:
             s.sendall(b"GET /stream HTTP/1.1\r\nHost: h\r\nConnection: close\r\n\r\n")
             got = b""
             while b"data: first" not in got:
@@ -188,7 +189,7 @@ class Curl:
 
     def pipelining(self):
         """Twenty requests in one write; twenty answers in their order."""
-        with socket.create_connection(("127.0.0.1", self.port), 10) as s:
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as s:
             s.sendall(b"".join(f"GET /p/{i} HTTP/1.1\r\nHost: h\r\n\r\n".encode() for i in range(20)))
             f = s.makefile("rb")
             for i in range(20):
@@ -207,7 +208,7 @@ class Curl:
             else:
                 head, sent = f"Content-Length: {len(body)}\r\n", body
             wire += f"POST /hash HTTP/1.1\r\nHost: h\r\n{head}\r\n".encode() + sent
-        with socket.create_connection(("127.0.0.1", self.port), 10) as s:
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as s:
             s.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
             def write():
@@ -219,18 +220,18 @@ class Curl:
             f = s.makefile("rb")
             for body in wanted:
                 expect((200, body), answer_from(f))
-            writer.join(10)
+            writer.join(PATIENCE)
 
     def client_leaves_early(self):
         """Clients that hang up in mid-body cost only their own call."""
         for _ in range(8):
-            with socket.create_connection(("127.0.0.1", self.port), 10) as s:
+            with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as s:
                 s.sendall(b"GET /big?mib=64 HTTP/1.1\r\nHost: h\r\n\r\n")
                 s.recv(100_000)
         expect(b"hello from /still", self.curl(self.url("/still")).body)
 
     def refused_garbage(self):
-        with socket.create_connection(("127.0.0.1", self.port), 10) as s:
+        with socket.create_connection(("127.0.0.1", self.port), PATIENCE) as s:
             s.sendall(b"\x00\x01\x02 this is not HTTP\r\n\r\n")
             got = b""
             while part := s.recv(65536):

@@ -1,9 +1,10 @@
 """What run.py and netns.py share: children, ports, sidecars, stand-ins, checks.
 
 The rules of the house: every wait is for a thing (a `ready` line, a port that answers, an exit) and has a
-deadline; every child is ended by its own pid, and by nothing else; what a scenario writes is in one folder,
-which is kept when something in it failed. A stand-in is a few lines of Python where a sidecar would be: it
-lets the programs and this harness be checked by themselves (`--direct`, `--relay`).
+deadline that only a hang reaches, for other programs may have the machine; every child is ended by its own pid,
+and by nothing else; what a scenario writes is in one folder, which is kept when something in it failed. A
+stand-in is a few lines of Python where a sidecar would be: it lets the programs and this harness be checked by
+themselves (`--direct`, `--relay`).
 """
 
 import contextlib
@@ -28,9 +29,10 @@ APPS = os.environ.get("E2E_OUT", os.path.join(ROOT, "build", "e2e"))
 BUILD = os.path.abspath(os.environ.get("SAMPAN_BUILD", os.path.join(ROOT, "build")))
 PROXY = os.path.join(BUILD, "sampan-proxy")
 
-READY_SECONDS = 60
-CLIENT_SECONDS = 120
-END_SECONDS = 20
+READY_SECONDS = 90
+CLIENT_SECONDS = 240
+END_SECONDS = 20        # of the sidecar's 30 to drain: it has nothing to wait for
+ADMIN_SECONDS = 30
 
 # Hessian looks into java.lang's own fields; the compilers' lower tier saves a second a start.
 JAVA = ["java", "-Xmx256m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1",
@@ -71,18 +73,20 @@ def free_port():
     raise Failed("no free port below 32000")
 
 
-def wait_for_port(port, host="127.0.0.1", seconds=READY_SECONDS, alive=lambda: True):
+def await_free(*ports, seconds=READY_SECONDS):
+    """Waits until nobody holds these, which a library has fixed: another run may be at its end."""
     end = time.monotonic() + seconds
-    while True:
-        try:
-            socket.create_connection((host, port), 1).close()
-            return
-        except OSError:
-            if not alive():
-                raise Failed(f"the program that should listen on {port} has ended")
-            if time.monotonic() > end:
-                raise Failed(f"nobody listens on {host}:{port} after {seconds} s")
-            time.sleep(0.02)
+    for port in ports:
+        while True:
+            with socket.socket() as s:
+                s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # as a server would
+                try:
+                    s.bind(("127.0.0.1", port))
+                    break
+                except OSError as err:
+                    if time.monotonic() > end:
+                        raise Failed(f"port {port} is held by somebody else: {err.strerror}") from err
+            time.sleep(0.05)
 
 
 # ---- the count of all checks ----
@@ -94,6 +98,7 @@ class Tally:
         self.mode = mode
         self.passed = 0
         self.failed = 0
+        self.told = []  # of failures, told again at the end: who reads a log reads its end
         self.folder = tempfile.mkdtemp(prefix="sampan-e2e.")
         os.chmod(self.folder, 0o755)
 
@@ -103,11 +108,14 @@ class Tally:
 
     def not_ok(self, name, why):
         self.failed += 1
-        print(f"not ok {name}: {' '.join(str(why).split())[:600]}", flush=True)
+        self.told.append(f"not ok {name}: {' '.join(str(why).split())[:600]}")
+        print(self.told[-1], flush=True)
 
     def finish(self):
         if self.failed:
-            print(f"# logs: {self.folder}")
+            print(f"# logs: {self.folder}\n# failed:")
+            for line in self.told:
+                print(line)
         else:
             shutil.rmtree(self.folder)
         print(f"{self.passed} passed, {self.failed} failed", flush=True)
@@ -246,7 +254,7 @@ class Scenario:
             else:
                 self.tally.ok(f"{self.name}/{prefix}{m[2]}")
         try:
-            status = process.wait(5)
+            status = process.wait(30)
         except subprocess.TimeoutExpired:
             process.kill()
             status = f"killed after {seconds} s"
@@ -320,7 +328,7 @@ def render(template, values):
 
 
 class Sidecar:
-    """A running sampan-proxy, its configuration and its admin door."""
+    """A running sampan-proxy, its configuration (a template's name, or a bootstrap as a value) and its admin door."""
 
     def __init__(self, scenario, name, template, prefix=(), owner=None, **values):
         self.scenario = scenario
@@ -334,19 +342,19 @@ class Sidecar:
         if owner is not None:
             os.chown(base, owner, owner)
         with open(self.config, "w") as f:
-            f.write(render(template, values))
+            f.write(json.dumps(template) if isinstance(template, dict) else render(template, values))
         argv = [PROXY, "-c", self.config, "--concurrency", "2", "--base-dir", base]
         self.child = scenario.spawn(name, self.prefix + argv)
         scenario.sidecars.append(self)
-        self.child.wait_for_line(r"\bready\b", 15)
+        self.child.wait_for_line(r"\bready\b")
 
     def admin(self, path):
         url = f"http://127.0.0.1:{self.admin_port}{path}"
         if self.prefix:  # it is in a namespace: ask from there
             argv = self.prefix[:self.prefix.index("--") + 1] if "--" in self.prefix else self.prefix
-            argv += ["curl", "-sS", "-m", "5", url]
-            return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=10).stdout
-        with urllib.request.urlopen(url, timeout=5) as answer:
+            argv += ["curl", "-sS", "-m", str(ADMIN_SECONDS), url]
+            return subprocess.run(argv, check=True, capture_output=True, text=True, timeout=2 * ADMIN_SECONDS).stdout
+        with urllib.request.urlopen(url, timeout=ADMIN_SECONDS) as answer:
             return answer.read().decode()
 
     def stats(self):
@@ -399,7 +407,7 @@ class Relay:
             except OSError:
                 return
             try:
-                up = socket.create_connection(self.upstream, 5)
+                up = socket.create_connection(self.upstream, 30)
             except OSError:
                 down.close()
                 continue

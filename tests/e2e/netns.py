@@ -24,6 +24,7 @@ import socket
 import subprocess
 import sys
 
+import tproxy
 from harness import (PROXY, Failed, Scenario, Sidecar, Tally, expect, main_guard, node, sofa_client, sofa_server,
                      spring_client, spring_server)
 
@@ -34,7 +35,7 @@ NET4, NET6 = "10.213.7.", "fd5a:e2e::"
 
 
 def sh(*argv, data=None):
-    done = subprocess.run(argv, input=data, capture_output=True, text=True, timeout=30)
+    done = subprocess.run(argv, input=data, capture_output=True, text=True, timeout=90)
     if done.returncode:
         raise Failed(f"{' '.join(argv)}: {done.stderr.strip() or done.stdout.strip()}")
     return done.stdout
@@ -91,8 +92,8 @@ class Space:
         subprocess.run(["ip", "netns", "del", self.name], capture_output=True, timeout=30)
 
 
-def build_net(s):
-    client, server = Space(s, "client", 1), Space(s, "server", 2)
+def build_net(s, client="client", server="server"):
+    client, server = Space(s, client, 1), Space(s, server, 2)
     sh("ip", "link", "add", client.link, "netns", client.name, "type", "veth",
        "peer", "name", server.link, "netns", server.name)
     for space in (client, server):
@@ -213,7 +214,7 @@ def other_ports(s, client, server):
         "while True:",
         "    c, _ = l.accept(); c.sendall(b'ahoy\\n'); c.sendall(c.recv(100)[::-1]); c.close()"))
     s.spawn("tcp-server", [*server.at, sys.executable, "-c", program], ready="^ready")
-    call = ("import socket; c = socket.create_connection(('%s', 9999), 5); f = c.makefile('rb');"
+    call = ("import socket; c = socket.create_connection(('%s', 9999), 60); f = c.makefile('rb');"
             "assert f.readline() == b'ahoy\\n'; c.sendall(b'abc'); assert f.read() == b'cba'" % server.four)
     s.check("server-first-tcp", lambda: sh(*client.at, sys.executable, "-c", call))
 
@@ -251,6 +252,9 @@ def main():
             spring_client(s, "spring-after", f"http://{server.four}:{HTTP}", "--acme.only=json", prefix=client.at,
                           said="after-remove-", expected=1)
             passage.check("after-remove", 1)
+    if tally.mode == "sidecar":
+        with Scenario(tally, "tproxy") as s:
+            tproxy.scenario(s, *build_net(s, "caller", "keeper"))
     return tally.finish()
 
 

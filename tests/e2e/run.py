@@ -16,12 +16,13 @@ import re
 import subprocess
 import time
 
-from harness import (HERE, PROXY, PYTHON, Failed, MeshApi, Relay, Scenario, Sidecar, Tally, expect, free_port,
-                     main_guard, node, sofa_client, sofa_server, spring_client, spring_server)
+from harness import (HERE, PROXY, PYTHON, Failed, MeshApi, Relay, Scenario, Sidecar, Tally, await_free, expect,
+                     free_port, main_guard, node, sofa_client, sofa_server, spring_client, spring_server)
 
 # Fixed inside SOFARPC and anthunder (SOFARPC's API address can be given; its traffic port cannot).
 MESH_API = 13330
 MESH_TRAFFIC = 12220
+LOG_SECONDS = 60  # SOFATracer writes behind the calls
 
 
 # ---- what stands between the programs ----
@@ -64,16 +65,17 @@ def trace_ids_pass(s):
 
     wanted = ids("client.home")[:50]
     expect(50, len(wanted), "traces in the client's log")
-    end = time.monotonic() + 10
-    while not set(wanted) <= set(ids("server.home")):
+    end = time.monotonic() + LOG_SECONDS
+    while late := set(wanted) - set(ids("server.home")):
         if time.monotonic() > end:
-            raise Failed(f"not in the server's log: {sorted(set(wanted) - set(ids('home')))[:3]}")
+            raise Failed(f"not in the server's log: {sorted(late)[:3]}")
         time.sleep(0.1)
 
 
 def bolt_mesh_registry(s):
     """SOFARPC's `mesh` registry on both sides. Its traffic port is fixed: the client's sidecar has to hold it."""
     port, far, far_api = free_port(), free_port(), free_port()
+    await_free(MESH_API, MESH_TRAFFIC)
     apis = []
     if s.mode == "sidecar":
         Sidecar(s, "server-sidecar", "mesh-server.yaml.in", PORT=far, API_PORT=far_api, APP_PORT=port)
@@ -100,12 +102,26 @@ def node_bolt(s):
     url = f"127.0.0.1:{between(s, 'bolt.yaml.in', port)}"
     for name, more in (("v1", []), ("v2", ["--bolt", "2"]), ("v2-crc", ["--bolt", "2", "--crc"])):
         s.run_checks(f"client-{name}", node("sofa-client.js", "--url", url, *more), prefix=f"{name}-", expected=8)
-    both_carried(s, 2000)
+    both_carried(s, 1980)
+    for sidecar in s.sidecars:
+        s.check(f"{sidecar.name}-refused-only-what-was-slow", refused_only_the_slow, sidecar)
+
+
+def refused_only_the_slow(sidecar):
+    """When a call's time is over the sidecar says so to the caller; sofa-rpc-node, whose own clock may be later, then
+    tells its user no status. So that each of the three clients had one TIMEOUT, and nothing else, is asked here."""
+    stats = sidecar.stats()
+    expect((3, 0), tuple(stats.get(f"http.in.downstream_rq_{name}", 0) for name in ("5xx", "reset")),
+           "answers of 5xx, calls that were cut")
+    odd = {name: n for name, n in stats.items() if name.startswith("sampan.reason.") and n}
+    odd = [name for name in odd if name.rpartition(".")[2] not in ("TIMEOUT", "NO_ROUTE")]
+    expect([], odd, "reasons besides TIMEOUT and the unknown service's")
 
 
 def anthunder(s):
     """The Python library for the light SDK's interface; its calls are Bolt v1 with the protobuf codec."""
     port, far, far_api, own = free_port(), free_port(), free_port(), free_port()
+    await_free(MESH_API, MESH_TRAFFIC)
     more = []
     if s.mode == "sidecar":
         Sidecar(s, "server-sidecar", "mesh-server.yaml.in", PORT=far, API_PORT=far_api, APP_PORT=port)
@@ -142,19 +158,20 @@ def http_server(s):
 
 
 def wrk(s):
-    """Two seconds of load; not how fast, but that nothing failed."""
+    """Two seconds of load; not how fast, but that nothing failed. A call may take as long as the machine lets it."""
     port = http_server(s)
+    counts = []
 
     def load(path, *more):
-        out = subprocess.run(["wrk", "-t1", "-c16", "-d2s", *more, f"http://127.0.0.1:{port}{path}"], check=True,
-                             capture_output=True, text=True, timeout=30).stdout
-        calls = int(re.search(r"(\d+) requests in", out)[1])
-        if calls < 100 or "Socket errors" in out or "Non-2xx" in out:
+        argv = ["wrk", "-t1", "-c16", "-d2s", "--timeout", "60s", *more, f"http://127.0.0.1:{port}{path}"]
+        out = subprocess.run(argv, check=True, capture_output=True, text=True, timeout=120).stdout
+        counts.append(int(re.search(r"(\d+) requests in", out)[1]))
+        if not counts[-1] or "Socket errors" in out or "Non-2xx" in out:
             raise Failed(out)
 
     s.check("no-error-in-two-seconds", load, "/hello")
     s.check("no-error-with-a-connection-each", load, "/hello", "-H", "Connection: close")
-    both_carried(s, 200)
+    both_carried(s, sum(counts))
 
 
 def http_curl(s):

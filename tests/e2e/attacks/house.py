@@ -131,7 +131,7 @@ class Proxy(Sidecar):
     def start(self):
         """Starts it (again: after a kill -9 the same configuration comes back)."""
         self.child = self.scenario.spawn(self.name, self.argv, **self.spawn)
-        self.child.wait_for_line(r"\bready\b", 15)
+        self.child.wait_for_line(r"\bready\b")
         self.rest_fds = self.fds()
 
     @property
@@ -172,7 +172,7 @@ class Proxy(Sidecar):
         if not found:
             raise Failed(f"{self.name} has no admin socket under its base directory")
         with socket.socket(socket.AF_UNIX) as door:
-            door.settimeout(5)
+            door.settimeout(30)
             door.connect(found[0])
             door.sendall(f"{method} {path} HTTP/1.1\r\nHost: admin\r\nConnection: close\r\n\r\n".encode())
             got = b""

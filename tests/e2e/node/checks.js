@@ -5,7 +5,7 @@
 let failed = 0;
 
 /** Runs one check: a function that resolves for good and throws for bad, in `limitMs` at most. */
-async function check(name, body, limitMs = 20000) {
+async function check(name, body, limitMs = 60000) {
   let timer;
   const late = new Promise((resolve, reject) => {
     timer = setTimeout(() => reject(new Error(`no end after ${limitMs} ms`)), limitMs);

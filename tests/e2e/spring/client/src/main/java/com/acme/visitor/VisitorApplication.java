@@ -167,7 +167,7 @@ public class VisitorApplication implements CommandLineRunner
                 jobs.add(() -> talk(thread));
             }
             int calls = 0;
-            for (Future<Integer> done : pool.invokeAll(jobs, 60, TimeUnit.SECONDS))
+            for (Future<Integer> done : pool.invokeAll(jobs, 120, TimeUnit.SECONDS))
                 calls += done.get();
             same(12 * 50, calls);
         } finally {
