@@ -48,7 +48,7 @@ struct sp_chain_spec {
     const struct sp_route_table *routes;
     uint64_t stream_idle_ns;     /* Envoy's default 5 min */
     uint64_t request_timeout_ns; /* whole request must have come; 0 = none */
-    uint64_t headers_timeout_ns; /* a head must be complete; 0 = none */
+    uint64_t headers_timeout_ns; /* a head, or what is waited for whole, must be there; 0 = 30 s */
     uint64_t idle_ns;            /* connection without a call; Envoy's default 1 h */
     uint64_t max_connection_ns;  /* 0 = none */
     uint32_t max_headers_kb;     /* 60 */

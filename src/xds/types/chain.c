@@ -179,6 +179,8 @@ static void take_hcm_times(struct sp_xds_build *b, const struct sp_pb_hcm_http_c
                                           m->request_timeout, 0);
     chain->headers_timeout_ns = sp_xds_ns(b, m, SP_FIELD_HCM_HTTP_CONNECTION_MANAGER_REQUEST_HEADERS_TIMEOUT,
                                           m->request_headers_timeout, HEADERS_TIMEOUT_S * SP_XDS_NS_PER_S);
+    if (m->request_headers_timeout && !chain->headers_timeout_ns)
+        chain->headers_timeout_ns = SP_XDS_NEVER_NS; /* 0 in the model means: nobody has said */
     take_http_options(b, m->common_http_protocol_options, chain);
 }
 
@@ -234,7 +236,8 @@ static void take_rpc(struct sp_xds_build *b, const struct sp_pb_rpc_rpc_connecti
     chain->stat_prefix = sp_xds_str(b, m->stat_prefix);
     chain->stream_idle_ns = sp_xds_ns(b, m, SP_FIELD_RPC_RPC_CONNECTION_MANAGER_STREAM_IDLE_TIMEOUT,
                                       m->stream_idle_timeout, STREAM_IDLE_S * SP_XDS_NS_PER_S);
-    chain->headers_timeout_ns = HEADERS_TIMEOUT_S * SP_XDS_NS_PER_S;
+    chain->headers_timeout_ns = sp_xds_ns(b, m, SP_FIELD_RPC_RPC_CONNECTION_MANAGER_FRAME_TIMEOUT,
+                                          m->frame_timeout, HEADERS_TIMEOUT_S * SP_XDS_NS_PER_S);
     chain->max_headers_kb = HEADERS_KB;
     take_http_options(b, NULL, chain);
     check_filters(b, m, SP_FIELD_RPC_RPC_CONNECTION_MANAGER_HTTP_FILTERS, m->http_filters,

@@ -504,6 +504,22 @@ static void a_stalled_server_is_cut_and_its_callers_are_told(void **state)
     kit_free(kit);
 }
 
+static void a_frame_has_the_time_that_its_chain_gives(void **state)
+{
+    (void)state;
+    struct kit *kit = kit_new(1);
+    kit_cluster(kit);
+    mesh_chain(kit_listener(kit, SP_PROTO_BOLT))->headers_timeout_ns = 2 * SP_NS_PER_S;
+    kit_apply(kit);
+    struct peer *caller = kit_call(kit, KIT_OUT);
+    kit_door(kit, KIT_APP);
+    say_ask(caller, &(struct ask){ .id = 3, .body = "not all of it", .say_bytes = 40 });
+    hear_nothing(caller, 1900);
+    hear_end(caller, SP_E_CLOSED); /* its id has not come, so nothing can be answered */
+    assert_int_equal(why_count(kit, SP_WHY_HEADERS_TIMEOUT), 1);
+    kit_free(kit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -529,6 +545,7 @@ int main(void)
         cmocka_unit_test(a_server_that_says_goaway_gets_no_further_call),
         cmocka_unit_test(a_caller_that_rests_for_a_slow_server_is_not_late),
         cmocka_unit_test(a_stalled_server_is_cut_and_its_callers_are_told),
+        cmocka_unit_test(a_frame_has_the_time_that_its_chain_gives),
     };
     return cmocka_run_group_tests_name("proxy line", tests, NULL, NULL);
 }

@@ -80,7 +80,7 @@ static void no_time_limit_is_one_that_is_zero(void **state)
                 "common_http_protocol_options: {idle_timeout: 0s}\n",
                 &l);
     const struct sp_chain_spec *c = chain_of(&l);
-    assert_int_equal(c->headers_timeout_ns, 0);
+    assert_true(c->headers_timeout_ns > UINT64_C(86400) * 365 * NS_PER_S); /* never */
     assert_int_equal(c->stream_idle_ns, 0);
     assert_int_equal(c->request_timeout_ns, 0);
     assert_int_equal(c->idle_ns, 0);
@@ -225,7 +225,18 @@ static void rpc_speaks_bolt_or_what_it_hears(void **state)
     unload(&l);
     check_takes(&rpc_frame, "protocol: auto", &l);
     assert_int_equal(chain_of(&l)->protocol, SP_PROTO_NONE);
+    assert_int_equal(chain_of(&l)->headers_timeout_ns, 60 * NS_PER_S);
     unload(&l);
+    check_takes(&rpc_frame, "protocol: bolt\nframe_timeout: 2s", &l);
+    assert_int_equal(chain_of(&l)->headers_timeout_ns, 2 * NS_PER_S);
+    unload(&l);
+}
+
+static void a_frame_has_some_time(void **state)
+{
+    (void)state;
+    check_says(&rpc_frame, "protocol: bolt\nframe_timeout: 0s",
+               "2:16: frame_timeout: must be at least 1000000 ns\n");
 }
 
 static void other_rpc_protocols_are_refused_by_name(void **state)
@@ -436,6 +447,7 @@ int main(void)
         cmocka_unit_test(the_router_is_the_only_filter_and_has_to_be_there),
         cmocka_unit_test(the_router_s_options_are_looked_at),
         cmocka_unit_test(rpc_speaks_bolt_or_what_it_hears),
+        cmocka_unit_test(a_frame_has_some_time),
         cmocka_unit_test(other_rpc_protocols_are_refused_by_name),
         cmocka_unit_test(an_rpc_chain_has_routes_and_the_router),
         cmocka_unit_test(tcp_relays_to_one_cluster_or_several),
