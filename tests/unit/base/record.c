@@ -1,63 +1,10 @@
 /* record: each type there and back, what is left out for whom, each trouble's words, broken bytes. */
 #include "base/record.h"
 
-#include "base/cell.h"
 #include "base/mem.h"
 #include "base/rng.h"
 #include "unit/base/help.h"
-
-struct all {
-    bool yes;
-    uint8_t u8;
-    uint16_t u16;
-    uint32_t u32;
-    uint64_t u64;
-    int32_t i32;
-    int64_t i64;
-    sp_str bytes;
-    sp_addr addr;
-    sp_cell cell;
-};
-
-static const struct sp_record_field all_fields[] = {
-    SP_RECORD_FIELD(1, BOOL, all, yes),     SP_RECORD_FIELD(2, U8, all, u8),
-    SP_RECORD_FIELD(3, U16, all, u16),      SP_RECORD_FIELD(5, U32, all, u32),
-    SP_RECORD_FIELD(70, U64, all, u64),     SP_RECORD_FIELD(71, I32, all, i32),
-    SP_RECORD_FIELD(72, I64, all, i64),     SP_RECORD_FIELD(9000, BYTES, all, bytes),
-    SP_RECORD_FIELD(9001, ADDR, all, addr), SP_RECORD_SPARE(65535, CELL, all, cell),
-};
-static const struct sp_record_kind all_kind = { 300,        false,
-                                                "all",      sizeof(struct all),
-                                                all_fields, SP_COUNTOF(all_fields) };
-
-struct small {
-    uint64_t a, b;
-    sp_str c;
-};
-static const struct sp_record_field small_fields[] = {
-    SP_RECORD_FIELD(1, U64, small, a),
-    SP_RECORD_SPARE(2, U64, small, b),
-    SP_RECORD_FIELD(3, BYTES, small, c),
-};
-static const struct sp_record_kind small_kind = { 7, false, "small", sizeof(struct small), small_fields, 3 };
-static const struct sp_record_kind hint_kind = { 9, true, "hint", sizeof(struct small), small_fields, 3 };
-
-static const struct sp_record_kind *const both_kinds[] = { &small_kind, &hint_kind, &all_kind };
-static const struct sp_record_book both = { both_kinds, 3 };
-
-static struct all full(void)
-{
-    return (struct all){ .yes = true,
-                         .u8 = UINT8_MAX,
-                         .u16 = UINT16_MAX,
-                         .u32 = UINT32_MAX,
-                         .u64 = UINT64_MAX,
-                         .i32 = INT32_MIN,
-                         .i64 = INT64_MIN,
-                         .bytes = SP_STR("a\0b"),
-                         .addr = { .ip = { 10, 0, 0, 1 }, .port = 8080, .family = SP_ADDR_IP4 },
-                         .cell = { 5 } };
-}
+#include "unit/base/record_kinds.h"
 
 static void check_same(const struct all *a, const struct all *b)
 {
@@ -641,8 +588,60 @@ static void a_table_that_breaks_its_rules_is_wrong_code(void **state)
     check_dies(write_two_kinds_of_one_number, "book->kinds[i - 1]->number < book->kinds[i]->number");
 }
 
-int main(void)
+/* --- the fuzzer's corpus -------------------------------------------------------------------------------- */
+
+/* The first byte says to the target what the rest is: 0 records, 1 a schema. */
+static void corpus_bytes(const char *name, struct sp_buf *out)
 {
+    struct all record = full();
+    struct small small = { .a = 300, .b = 1, .c = SP_STR("hi") };
+    struct sp_record_writer writer;
+    bool schema = strncmp(name, "schema", 6) == 0;
+    sp_buf_add_char(out, schema);
+    if (schema)
+        sp_record_schema_write(strcmp(name, "schema_poor") == 0 ? &poor : &both, out);
+    sp_record_writer_init(&writer, NULL);
+    if (strcmp(name, "unix") == 0)
+        record = (struct all){ .addr = { .path = "/run/x.sock", .family = SP_ADDR_UNIX } };
+    if (strcmp(name, "ip6") == 0)
+        assert_int_equal(sp_addr_parse(SP_STR("[2001:db8::77]:65535"), &record.addr), 0);
+    if (!schema)
+        sp_record_put(&writer, &all_kind, &record);
+    if (strcmp(name, "several") == 0) {
+        sp_record_put(&writer, &small_kind, &small);
+        sp_record_put(&writer, &hint_kind, &small);
+        sp_record_put(&writer, &all_kind, &(struct all){ 0 });
+    }
+    sp_buf_add_str(out, sp_buf_str(&writer.out));
+    sp_record_writer_deinit(&writer);
+}
+
+static bool write_corpus; /* by the argument "write" */
+
+static void the_corpus_of_the_fuzzer_is_what_is_written(void **state)
+{
+    static const char *const names[] = { "full", "unix", "ip6", "several", "schema", "schema_poor" };
+    for (size_t i = 0; i < SP_COUNTOF(names); i++) {
+        struct sp_buf want;
+        char path[512], have[1024];
+        snprintf(path, sizeof(path), "%s/../fuzz/corpus/base_record/%s", SP_TESTS_DIR, names[i]);
+        sp_buf_init(&want, 0);
+        corpus_bytes(names[i], &want);
+        FILE *file = fopen(path, write_corpus ? "wb" : "rb");
+        if (!file)
+            fail_msg("%s cannot be opened; test_base_record write makes it", path);
+        if (write_corpus)
+            assert_int_equal(fwrite(want.ptr, 1, want.len, file), want.len);
+        else if (fread(have, 1, sizeof(have), file) != want.len || memcmp(have, want.ptr, want.len) != 0)
+            fail_msg("%s holds other bytes; test_base_record write makes them anew", path);
+        assert_int_equal(fclose(file), 0);
+        sp_buf_deinit(&want);
+    }
+}
+
+int main(int argc, char **argv)
+{
+    write_corpus = argc == 2 && strcmp(argv[1], "write") == 0;
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(every_type_comes_back_at_its_ends),
         cmocka_unit_test(every_family_of_address_comes_back),
@@ -665,6 +664,7 @@ int main(void)
         cmocka_unit_test(a_descriptor_is_taken_once),
         cmocka_unit_test(every_failed_allocation_is_told),
         cmocka_unit_test(a_table_that_breaks_its_rules_is_wrong_code),
+        cmocka_unit_test(the_corpus_of_the_fuzzer_is_what_is_written),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
