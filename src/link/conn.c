@@ -33,7 +33,7 @@
  * smallest slab there is. */
 enum { READ_ROOM = 2048, SMALL_MOST = 512 };
 
-static void update_reading(struct sp_conn *conn)
+void sp_conn_update_reading(struct sp_conn *conn)
 {
     if (conn->closed || conn->connecting)
         return;
@@ -186,7 +186,7 @@ void sp_conn_decode(struct sp_conn *conn)
     bool starved = conn->held && conn->in_len >= SP_CONN_IN_MAX; /* else the codec's limits bound it */
     if (starved != conn->starved) {
         conn->starved = starved;
-        update_reading(conn);
+        sp_conn_update_reading(conn);
     }
     tell_end(conn);
 }
@@ -239,7 +239,7 @@ static void on_sock_connected(struct sp_sock *sock, sp_err err)
     conn->connecting = false;
     conn->last_ns = sp_loop_now(conn->link->loop);
     if (!err) {
-        update_reading(conn);
+        sp_conn_update_reading(conn);
         if (conn->out_bytes || conn->fin_queued)
             sp_flush_want(conn);
     }
@@ -272,7 +272,7 @@ static void on_sock_closed(struct sp_sock *sock)
     conn->ops->on_closed(conn);
 }
 
-static const struct sp_sock_ops sock_ops = {
+const struct sp_sock_ops sp_conn_sock_ops = {
     .on_connected = on_sock_connected,
     .on_bytes = on_sock_bytes,
     .on_room = on_sock_room,
@@ -282,7 +282,7 @@ static const struct sp_sock_ops sock_ops = {
 
 /* ---- the face ---- */
 
-static void conn_reset(struct sp_conn *conn, struct sp_link *link, const struct sp_conn_ops *ops)
+void sp_conn_reset(struct sp_conn *conn, struct sp_link *link, const struct sp_conn_ops *ops)
 {
     memset(conn, 0, sizeof(*conn));
     conn->link = link;
@@ -293,20 +293,20 @@ static void conn_reset(struct sp_conn *conn, struct sp_link *link, const struct 
 
 sp_err sp_conn_open(struct sp_conn *conn, struct sp_link *link, const struct sp_conn_ops *ops, int fd)
 {
-    conn_reset(conn, link, ops);
-    sp_err err = sp_sock_open_fd(&conn->sock, link->loop, &sock_ops, fd);
+    sp_conn_reset(conn, link, ops);
+    sp_err err = sp_sock_open_fd(&conn->sock, link->loop, &sp_conn_sock_ops, fd);
     if (err)
         return err;
-    update_reading(conn);
+    sp_conn_update_reading(conn);
     return 0;
 }
 
 sp_err sp_conn_connect(struct sp_conn *conn, struct sp_link *link, const struct sp_conn_ops *ops,
                        const sp_addr *to, const sp_addr *from, uint32_t sock_flags)
 {
-    conn_reset(conn, link, ops);
+    sp_conn_reset(conn, link, ops);
     conn->connecting = true;
-    return sp_sock_connect(&conn->sock, link->loop, &sock_ops, to, from, sock_flags);
+    return sp_sock_connect(&conn->sock, link->loop, &sp_conn_sock_ops, to, from, sock_flags);
 }
 
 void sp_conn_speak(struct sp_conn *conn, const struct sp_codec *codec, enum sp_role role,
@@ -364,7 +364,7 @@ void sp_conn_pause(struct sp_conn *conn, bool on)
     if (conn->paused == on)
         return;
     conn->paused = on;
-    update_reading(conn);
+    sp_conn_update_reading(conn);
 }
 
 void sp_conn_finish(struct sp_conn *conn)

@@ -23,6 +23,11 @@ void sp_flush_drop(struct sp_conn *conn);
 /* Go on decoding at the end of this turn. */
 void sp_conn_resume_later(struct sp_conn *conn);
 void sp_conn_decode(struct sp_conn *conn);
+/* As it is before it has a socket. */
+void sp_conn_reset(struct sp_conn *conn, struct sp_link *link, const struct sp_conn_ops *ops);
+/* Have the socket read or not, as the conn's state asks. */
+void sp_conn_update_reading(struct sp_conn *conn);
+extern const struct sp_sock_ops sp_conn_sock_ops;
 /* The link's turn-end hook. */
 void sp_flush_turn_end(struct sp_turn *turn);
 /* What the conn keeps of its input in a big slab moves to one of its size. */
