@@ -70,6 +70,10 @@ struct sp_http_server_view {
 struct sp_http_server *sp_http_server_new(struct sp_loop *loop, const struct sp_http_config *config);
 /* Any number of addresses, up to SP_HTTP_ADDRESSES: then SP_E_LIMIT. */
 sp_err sp_http_server_listen(struct sp_http_server *server, const struct sp_listen_config *where) SP_MUST_USE;
+/* The same with a listening descriptor that a predecessor handed over; on failure it stays the caller's. */
+sp_err sp_http_server_adopt(struct sp_http_server *server, int fd) SP_MUST_USE;
+/* The i-th listening descriptor, borrowed; -1 beyond the last. */
+int sp_http_server_fd(const struct sp_http_server *server, uint32_t i);
 /* The i-th address; SP_E_MISSING beyond the last. */
 sp_err sp_http_server_local(const struct sp_http_server *server, uint32_t i, sp_addr *ret_addr) SP_MUST_USE;
 struct sp_http_server_view sp_http_server_view(const struct sp_http_server *server);

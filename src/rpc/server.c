@@ -416,22 +416,41 @@ struct sp_http_server *sp_http_server_new(struct sp_loop *loop, const struct sp_
     return server;
 }
 
-sp_err sp_http_server_listen(struct sp_http_server *server, const struct sp_listen_config *where)
+static struct sp_http_door *next_door(struct sp_http_server *server)
 {
     if (server->door_count == SP_HTTP_ADDRESSES)
-        return SP_E_LIMIT;
+        return NULL;
     struct sp_http_door *door = &server->doors[server->door_count];
     *door = (struct sp_http_door){
         .acceptor = { .on_accept = on_accept, .on_full = on_full },
         .server = server,
         .resume = { .on_fire = on_resume },
     };
-    sp_err err = sp_acceptor_listen(&door->acceptor, server->loop, where);
+    return door;
+}
+
+sp_err sp_http_server_listen(struct sp_http_server *server, const struct sp_listen_config *where)
+{
+    struct sp_http_door *door = next_door(server);
+    sp_err err = door ? sp_acceptor_listen(&door->acceptor, server->loop, where) : SP_E_LIMIT;
     if (err)
         return err;
     door->acceptor.is_unix = where->addr.family == SP_ADDR_UNIX;
     server->door_count++;
     return 0;
+}
+
+sp_err sp_http_server_adopt(struct sp_http_server *server, int fd)
+{
+    struct sp_http_door *door = next_door(server);
+    sp_err err = door ? sp_acceptor_open(&door->acceptor, server->loop, fd, false) : SP_E_LIMIT;
+    server->door_count += !err;
+    return err;
+}
+
+int sp_http_server_fd(const struct sp_http_server *server, uint32_t i)
+{
+    return i < server->door_count ? server->doors[i].acceptor.fd : -1;
 }
 
 sp_err sp_http_server_local(const struct sp_http_server *server, uint32_t i, sp_addr *ret_addr)
