@@ -323,6 +323,69 @@ sp_err sp_cluster_update(struct sp_cluster *cluster, struct sp_resource *resourc
     return 0;
 }
 
+/* ---- hand-over ---- */
+
+static struct sp_endpoint *find_endpoint(const struct sp_cluster *cluster, const sp_addr *addr)
+{
+    struct sp_endpoint *ep;
+    SP_LIST_EACH(&cluster->all, ep, next, struct sp_endpoint, link)
+        if (sp_addr_eq(&ep->addr, addr))
+            return ep;
+    return NULL;
+}
+
+static bool join_set(struct sp_cluster *cluster, struct sp_endpoint *ep)
+{
+    struct sp_endpoint **set = sp_mem_alloc((cluster->set_count + 2) * sizeof(struct sp_endpoint *));
+    if (!set)
+        return false;
+    for (uint32_t i = 0; i < cluster->set_count; i++)
+        set[i] = cluster->set[i];
+    set[cluster->set_count] = ep;
+    if (sp_balance_set(&cluster->balance, set, cluster->set_count + 1)) {
+        sp_mem_free(set);
+        return false;
+    }
+    sp_mem_free(cluster->set);
+    cluster->set = set;
+    cluster->set_count++;
+    return true;
+}
+
+struct sp_endpoint *sp_cluster_adopt(struct sp_cluster *cluster, const struct sp_endpoint_past *past)
+{
+    enum sp_cluster_kind kind = cluster->spec->kind;
+    struct sp_endpoint *ep = past->addr.family ? find_endpoint(cluster, &past->addr) : NULL;
+    if (ep || past->addr.family == SP_ADDR_NONE)
+        return ep;
+    ep = endpoint_new(cluster, &past->addr, &past->spec);
+    if (!ep)
+        return NULL;
+    describe(ep, &past->spec);
+    bool fails = false;
+    if (kind == SP_CLUSTER_ORIGINAL_DST && past->original_dst && !past->gone) {
+        fails = sp_map_put(&cluster->by_dst, dst_key(&ep->addr), ep, NULL) != 0;
+        ep->original_dst = !fails;
+    } else if (kind == SP_CLUSTER_STRICT_DNS && !cluster->resolved && !past->gone) {
+        fails = !join_set(cluster, ep);
+    } else {
+        ep->gone = true; /* until sp_cluster_settle: somebody may use it */
+    }
+    if (fails) {
+        endpoint_free(ep);
+        return NULL;
+    }
+    return ep;
+}
+
+void sp_cluster_settle(struct sp_cluster *cluster)
+{
+    struct sp_endpoint *ep;
+    SP_LIST_EACH(&cluster->all, ep, next, struct sp_endpoint, link)
+        if (ep->gone && ep->users == 0)
+            endpoint_free(ep);
+}
+
 static struct sp_endpoint *pick_dst(struct sp_cluster *cluster, const sp_addr *dst, enum sp_why *ret_why)
 {
     if (!dst) {

@@ -81,6 +81,18 @@ struct sp_endpoint_found {
 sp_err sp_cluster_set_endpoints(struct sp_cluster *cluster, const struct sp_endpoint_found *found,
                                 uint32_t count) SP_MUST_USE;
 
+/* For a hand-over: what another process knew of an endpoint. Found by its address, else made: in the set of a
+ * cluster whose names are not resolved yet; else gone (kept by who uses it) or for one destination. Then
+ * sp_cluster_settle follows. NULL when memory is out, or the address cannot be one. */
+struct sp_endpoint_past {
+    sp_addr addr;
+    struct sp_endpoint_spec spec; /* of an endpoint in a resolved set */
+    bool gone, original_dst;
+};
+struct sp_endpoint *sp_cluster_adopt(struct sp_cluster *cluster, const struct sp_endpoint_past *past);
+/* Those that turned out to be used by nobody go. */
+void sp_cluster_settle(struct sp_cluster *cluster);
+
 /* An endpoint for a call, or NULL with *ret_why. `dst`: original destination (ORIGINAL_DST only), may be
  * NULL. The endpoint's and cluster's `users` are not touched. */
 struct sp_endpoint *sp_cluster_pick(struct sp_cluster *cluster, const struct sp_balance_key *key,

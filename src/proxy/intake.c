@@ -18,8 +18,7 @@
 #include <string.h>
 
 #include "base/mem.h"
-#include "io/timer.h"
-#include "link/conn.h"
+#include "proxy/intake_impl.h"
 #include "proxy/line.h"
 #include "proxy/tcp.h"
 #include "proxy/worker.h"
@@ -29,20 +28,6 @@
 #define DETECT_NS_DEFAULT (300 * SP_NS_PER_MS)
 #define PROXY_HEADER_NS (5 * SP_NS_PER_S)
 #define IDLE_NS_DEFAULT (3600 * SP_NS_PER_S) /* a chain's own, where it says nothing */
-
-struct sp_intake {
-    struct sp_conn conn;
-    struct sp_listener *listener; /* which counts it; may be another than it came in by: find_listener */
-    struct sp_list link;          /* worker->intakes */
-    struct sp_timer timer;
-    struct sp_origin origin;
-    enum sp_why why;
-    bool proxy_header_done;
-    bool rests; /* the time for detection is over, and it may stay all the same */
-};
-
-static const struct sp_conn_ops conn_ops;
-static void on_timer(struct sp_timer *timer);
 
 /* ---- which chain ---- */
 
@@ -363,7 +348,7 @@ static struct sp_intake *intake_of(struct sp_conn *conn)
     return SP_CONTAINER(conn, struct sp_intake, conn);
 }
 
-static void on_timer(struct sp_timer *timer)
+void sp_intake_on_timer(struct sp_timer *timer)
 {
     struct sp_intake *in = SP_CONTAINER(timer, struct sp_intake, timer);
     sp_cell_add(&in->listener->cells.detect_timeout, !in->rests);
@@ -409,7 +394,7 @@ static void on_broken(struct sp_conn *conn, struct sp_event *ev)
     SP_ASSERT(!conn);
 }
 
-static const struct sp_conn_ops conn_ops = {
+const struct sp_conn_ops sp_intake_conn_ops = {
     .on_event = on_event, .on_broken = on_broken, .on_end = on_end, .on_part = on_part, .on_closed = on_closed
 };
 
@@ -438,8 +423,8 @@ void sp_intake_start(struct sp_listener *listener, int fd, const sp_addr *peer)
     in->listener = listener;
     in->origin.peer = *peer;
     in->origin.local = listener->bound;
-    in->timer.on_fire = on_timer;
-    if (sp_conn_open(&in->conn, &worker->link, &conn_ops, fd)) {
+    in->timer.on_fire = sp_intake_on_timer;
+    if (sp_conn_open(&in->conn, &worker->link, &sp_intake_conn_ops, fd)) {
         sp_mem_free(in);
         sp_listener_refuse(listener, fd, SP_WHY_MEMORY);
         return;

@@ -32,6 +32,7 @@
 
 #include "base/mem.h"
 #include "base/sm.h"
+#include "proxy/line_impl.h"
 #include "proxy/stream.h"
 #include "proxy/worker.h"
 
@@ -80,7 +81,7 @@ static struct sp_line *line_of(struct sp_conn *conn)
 static bool take_mux(struct sp_line *line, const struct sp_codec *codec)
 {
     line->mux = &line->worker->no_mux;
-    if (!codec->multiplexed)
+    if (!codec || !codec->multiplexed)
         return true;
     struct sp_line_mux *mux = sp_mem_zalloc(sizeof(*mux));
     if (!mux)
@@ -102,7 +103,7 @@ static void give_mux(struct sp_line *line)
     line->mux = &line->worker->no_mux;
 }
 
-static void line_give(struct sp_line *line)
+void sp_line_give(struct sp_line *line)
 {
     struct sp_worker *worker = line->worker;
     give_mux(line);
@@ -115,7 +116,7 @@ static void line_give(struct sp_line *line)
     worker->free_line_count++;
 }
 
-static struct sp_line *line_take(struct sp_worker *worker, const struct sp_codec *codec)
+struct sp_line *sp_line_take(struct sp_worker *worker, const struct sp_codec *codec)
 {
     struct sp_line *line = worker->free_lines;
     if (line) {
@@ -129,7 +130,7 @@ static struct sp_line *line_take(struct sp_worker *worker, const struct sp_codec
     }
     line->worker = worker;
     if (!take_mux(line, codec)) {
-        line_give(line);
+        sp_line_give(line);
         return NULL;
     }
     sp_list_init(&line->calls_in);
@@ -360,7 +361,7 @@ static void on_conn_closed(struct sp_conn *conn)
         sp_pool_line_closed(endpoint);
         sp_endpoint_unuse(endpoint);
     }
-    line_give(line);
+    sp_line_give(line);
 }
 
 static void on_conn_part(struct sp_conn *conn)
@@ -376,7 +377,7 @@ static void on_conn_part(struct sp_conn *conn)
     sp_line_arm(line);
 }
 
-static const struct sp_conn_ops conn_ops = {
+const struct sp_conn_ops sp_line_conn_ops = {
     .on_connected = on_conn_connected,
     .on_event = on_conn_event,
     .on_broken = on_conn_broken,
@@ -392,13 +393,13 @@ void sp_line_accept(struct sp_chain *chain, int fd, const struct sp_origin *orig
                     const struct sp_codec *codec, struct sp_view first)
 {
     struct sp_worker *worker = chain->listener->worker;
-    struct sp_line *line = line_take(worker, codec);
+    struct sp_line *line = sp_line_take(worker, codec);
     if (!line)
         goto fail_memory;
     line->origin = *origin;
     line->chain = chain;
     line->state = SP_LINE_OPEN;
-    if (sp_conn_open(&line->conn, &worker->link, &conn_ops, fd))
+    if (sp_conn_open(&line->conn, &worker->link, &sp_line_conn_ops, fd))
         goto fail_open;
     line->conn.out_mark = chain->listener->spec->buffer_bytes ? chain->listener->spec->buffer_bytes / 4
                                                               : SP_CONN_MARK_DEFAULT;
@@ -414,7 +415,7 @@ void sp_line_accept(struct sp_chain *chain, int fd, const struct sp_origin *orig
     return;
 
 fail_open:
-    line_give(line);
+    sp_line_give(line);
 fail_memory:
     sp_slab_unref(first.slab);
     sp_cell_add(&worker->cells.memory_refused, 1);
@@ -425,16 +426,16 @@ sp_err sp_line_connect(struct sp_endpoint *endpoint, const struct sp_codec *code
 {
     struct sp_cluster *cluster = endpoint->cluster;
     struct sp_worker *worker = cluster->worker;
-    struct sp_line *line = line_take(worker, codec);
+    struct sp_line *line = sp_line_take(worker, codec);
     if (!line)
         return SP_E_NOMEM;
     line->endpoint = endpoint;
     line->state = SP_LINE_CONNECTING;
     const sp_addr *bind = cluster->spec->bind.family ? &cluster->spec->bind : NULL;
-    sp_err err = sp_conn_connect(&line->conn, &worker->link, &conn_ops, &endpoint->addr, bind, 0);
+    sp_err err = sp_conn_connect(&line->conn, &worker->link, &sp_line_conn_ops, &endpoint->addr, bind, 0);
     if (err) {
         line->endpoint = NULL;
-        line_give(line);
+        sp_line_give(line);
         return err;
     }
     if (cluster->spec->buffer_bytes)

@@ -122,5 +122,7 @@ void sp_pool_line_free(struct sp_line *line);
 void sp_pool_line_gone(struct sp_line *line);           /* no further call: off all lists */
 void sp_pool_line_closed(struct sp_endpoint *endpoint); /* its socket is gone: another may be opened */
 void sp_pool_close_idle(struct sp_endpoint *endpoint);
+/* After a hand-over: lines that were connecting did not come along, calls that wait for them did. */
+void sp_pool_restart(struct sp_endpoint *endpoint);
 
 #endif

@@ -82,15 +82,29 @@ static sp_err make_chains(struct sp_listener *listener, struct sp_chain ***ret_c
 
 /* ---- accepting ---- */
 
+static void pause_doors(struct sp_listener *listener, bool on)
+{
+    struct sp_listener_door *door;
+    sp_acceptor_pause(&listener->acceptor, on);
+    SP_LIST_EACH(&listener->doors, door, next, struct sp_listener_door, link)
+        sp_acceptor_pause(&door->acceptor, on);
+}
+
+void sp_listener_rest(struct sp_listener *listener)
+{
+    listener->resting = true;
+    if (listener->accepting)
+        pause_doors(listener, true);
+}
+
 static void rest(struct sp_listener *listener)
 {
     sp_cell_add(&listener->cells.accept_paused, 1);
-    listener->resting = true;
-    sp_acceptor_pause(&listener->acceptor, true);
+    sp_listener_rest(listener);
 }
 
 /* The lease is taken: the connection is the listener's. */
-static void let_in(struct sp_listener *listener, int fd, const sp_addr *peer)
+void sp_listener_let_in(struct sp_listener *listener, int fd, const sp_addr *peer)
 {
     listener->active++;
     sp_cell_add(&listener->cells.cx_active, 1);
@@ -99,9 +113,8 @@ static void let_in(struct sp_listener *listener, int fd, const sp_addr *peer)
     sp_intake_start(listener, fd, peer);
 }
 
-static void on_accept(struct sp_acceptor *acceptor, int fd, const sp_addr *peer)
+static void take(struct sp_listener *listener, int fd, const sp_addr *peer)
 {
-    struct sp_listener *listener = SP_CONTAINER(acceptor, struct sp_listener, acceptor);
     struct sp_worker *worker = listener->worker;
     sp_cell_add(&listener->cells.cx_total, 1);
     if (listener->spec->max_connections && listener->active >= listener->spec->max_connections) {
@@ -111,7 +124,7 @@ static void on_accept(struct sp_acceptor *acceptor, int fd, const sp_addr *peer)
         return;
     }
     if (sp_lease_take(&worker->connection_lease)) {
-        let_in(listener, fd, peer);
+        sp_listener_let_in(listener, fd, peer);
         return;
     }
     rest(listener);
@@ -125,13 +138,32 @@ static void on_accept(struct sp_acceptor *acceptor, int fd, const sp_addr *peer)
     sp_sock_drop_fd(worker->loop, fd);
 }
 
+static void no_descriptors(struct sp_listener *listener)
+{
+    sp_cell_add(&listener->worker->cells.accept_errors, 1);
+    rest(listener);
+}
+
+static void on_accept(struct sp_acceptor *acceptor, int fd, const sp_addr *peer)
+{
+    take(SP_CONTAINER(acceptor, struct sp_listener, acceptor), fd, peer);
+}
+
 static void on_full(struct sp_acceptor *acceptor, sp_err err)
 {
-    struct sp_listener *listener = SP_CONTAINER(acceptor, struct sp_listener, acceptor);
     (void)err;
-    sp_cell_add(&listener->worker->cells.accept_errors, 1);
-    sp_cell_add(&listener->cells.accept_paused, 1);
-    listener->resting = true;
+    no_descriptors(SP_CONTAINER(acceptor, struct sp_listener, acceptor));
+}
+
+static void on_door_accept(struct sp_acceptor *acceptor, int fd, const sp_addr *peer)
+{
+    take(SP_CONTAINER(acceptor, struct sp_listener_door, acceptor)->listener, fd, peer);
+}
+
+static void on_door_full(struct sp_acceptor *acceptor, sp_err err)
+{
+    (void)err;
+    no_descriptors(SP_CONTAINER(acceptor, struct sp_listener_door, acceptor)->listener);
 }
 
 static void go_on(struct sp_listener *listener)
@@ -143,10 +175,10 @@ static void go_on(struct sp_listener *listener)
         if (!sp_lease_take(&listener->worker->connection_lease))
             return;
         listener->waiting_fd = -1;
-        let_in(listener, fd, &listener->waiting_peer);
+        sp_listener_let_in(listener, fd, &listener->waiting_peer);
     }
     listener->resting = false;
-    sp_acceptor_pause(&listener->acceptor, false);
+    pause_doors(listener, false);
 }
 
 void sp_listener_tick(struct sp_listener *listener)
@@ -192,7 +224,7 @@ static sp_err start_accepting(struct sp_listener *listener, int fd, bool shared_
     const struct sp_listener_spec *spec = listener->spec;
     listener->acceptor.on_accept = on_accept;
     listener->acceptor.on_full = on_full;
-    if (!spec->bind)
+    if (!spec->bind || fd == SP_LISTENER_LATER)
         return 0;
     struct sp_listen_config config = { .addr = spec->addr,
                                        .backlog = spec->backlog,
@@ -206,7 +238,65 @@ static sp_err start_accepting(struct sp_listener *listener, int fd, bool shared_
     listener->accepting = true;
     if (sp_acceptor_local(&listener->acceptor, &listener->bound))
         listener->bound = spec->addr;
+    if (listener->resting)
+        sp_acceptor_pause(&listener->acceptor, true);
     return 0;
+}
+
+sp_err sp_listener_open(struct sp_listener *listener)
+{
+    return listener->accepting || listener->gone ? 0 : start_accepting(listener, SP_LISTENER_OPEN, false);
+}
+
+sp_err sp_listener_add_door(struct sp_listener *listener, int fd)
+{
+    if (!listener->accepting || listener->gone)
+        return SP_E_INVALID;
+    struct sp_listener_door *door = sp_mem_zalloc(sizeof(*door));
+    if (!door)
+        return SP_E_NOMEM;
+    door->listener = listener;
+    door->acceptor.on_accept = on_door_accept;
+    door->acceptor.on_full = on_door_full;
+    bool shared = listener->spec->addr.family == SP_ADDR_UNIX;
+    sp_err err = sp_acceptor_open(&door->acceptor, listener->worker->loop, fd, shared);
+    if (err) {
+        sp_mem_free(door);
+        return err;
+    }
+    sp_list_push(&listener->doors, &door->link);
+    if (listener->resting)
+        sp_acceptor_pause(&door->acceptor, true);
+    return 0;
+}
+
+static void leave_acceptor(struct sp_acceptor *acceptor, bool close_fds)
+{
+    if (close_fds)
+        sp_acceptor_close(acceptor);
+    else
+        SP_IGNORE(sp_acceptor_detach(acceptor)); /* its number is known to who has it now */
+}
+
+static void leave_doors(struct sp_listener *listener, bool close_fds)
+{
+    struct sp_listener_door *door;
+    if (listener->accepting)
+        leave_acceptor(&listener->acceptor, close_fds);
+    listener->accepting = false;
+    SP_LIST_EACH(&listener->doors, door, next, struct sp_listener_door, link) {
+        leave_acceptor(&door->acceptor, close_fds);
+        sp_list_remove(&door->link);
+        sp_mem_free(door);
+    }
+}
+
+void sp_listener_leave(struct sp_listener *listener, bool close_fds)
+{
+    leave_doors(listener, close_fds);
+    if (listener->waiting_fd >= 0 && close_fds)
+        sp_sock_drop_fd(listener->worker->loop, listener->waiting_fd);
+    listener->waiting_fd = -1;
 }
 
 sp_err sp_listener_new(struct sp_worker *worker, struct sp_resource *resource, int fd, bool shared_fd,
@@ -217,6 +307,7 @@ sp_err sp_listener_new(struct sp_worker *worker, struct sp_resource *resource, i
         return SP_E_NOMEM;
     listener->worker = worker;
     listener->waiting_fd = -1;
+    sp_list_init(&listener->doors);
     sp_resource_ref(resource);
     listener->resource = resource;
     listener->spec = resource->listener;
@@ -266,9 +357,7 @@ void sp_listener_free(struct sp_listener *listener)
     if (listener->gone)
         return;
     listener->gone = true;
-    if (listener->accepting)
-        sp_acceptor_close(&listener->acceptor);
-    listener->accepting = false;
+    leave_doors(listener, true);
     if (listener->waiting_fd >= 0)
         sp_sock_drop_fd(listener->worker->loop, listener->waiting_fd);
     listener->waiting_fd = -1;

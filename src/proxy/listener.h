@@ -25,12 +25,21 @@ struct sp_chain {
     bool fits; /* while one is chosen: still in question */
 };
 
+/* One more socket of a listener: of a worker that a hand-over has joined with this one. Closing it would reset
+ * who waits in its queue. */
+struct sp_listener_door {
+    struct sp_acceptor acceptor;
+    struct sp_listener *listener;
+    struct sp_list link; /* on sp_listener.doors */
+};
+
 struct sp_listener {
     struct sp_worker *worker;
     struct sp_list link; /* on worker->listeners */
     struct sp_resource *resource;
     const struct sp_listener_spec *spec;
     struct sp_acceptor acceptor;
+    struct sp_list doors; /* of sp_listener_door.link */
     bool accepting;
     bool resting;         /* at a cap: see listener.c */
     int waiting_fd;       /* accepted when there was no room any more; -1 = none */
@@ -43,9 +52,20 @@ struct sp_listener {
     bool gone;
 };
 
-/* `fd` -1: open the address ourselves. */
+enum { SP_LISTENER_OPEN = -1, SP_LISTENER_LATER = -2 };
+/* `fd` SP_LISTENER_OPEN: open the address ourselves; SP_LISTENER_LATER: sp_listener_open follows. */
 sp_err sp_listener_new(struct sp_worker *worker, struct sp_resource *resource, int fd, bool shared_fd,
                        struct sp_listener **ret_listener) SP_MUST_USE;
+/* Open the address now, if it should be and is not. */
+sp_err sp_listener_open(struct sp_listener *listener) SP_MUST_USE;
+/* Accept from this socket too; on failure it is still the caller's. */
+sp_err sp_listener_add_door(struct sp_listener *listener, int fd) SP_MUST_USE;
+/* At a cap: no accepting until a connection ends, or the next tick. */
+void sp_listener_rest(struct sp_listener *listener);
+/* Touching no socket: stop accepting. Descriptors are closed or left open for others. */
+void sp_listener_leave(struct sp_listener *listener, bool close_fds);
+/* A connection that was accepted before, and is counted. */
+void sp_listener_let_in(struct sp_listener *listener, int fd, const sp_addr *peer);
 sp_err sp_listener_update(struct sp_listener *listener, struct sp_resource *resource) SP_MUST_USE;
 /* Stops accepting at once; freed when its connections are gone. */
 void sp_listener_free(struct sp_listener *listener);

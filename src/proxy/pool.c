@@ -294,3 +294,23 @@ void sp_pool_close_idle(struct sp_endpoint *endpoint)
     SP_LIST_EACH(&endpoint->idle, line, next, struct sp_line, pool_link)
         sp_line_end(line, SP_WHY_NONE);
 }
+
+void sp_pool_restart(struct sp_endpoint *endpoint)
+{
+    enum sp_why why = SP_WHY_NONE;
+    uint32_t place = 0;
+    bool refused = false;
+    endpoint->users++;
+    serve_pending(endpoint);
+    struct sp_stream *stream;
+    SP_LIST_EACH(&endpoint->pending, stream, next, struct sp_stream, pool_link) {
+        bool shared = stream->codec->multiplexed && !stream->exclusive && !endpoint->talks_back;
+        bool served = shared ? is_connecting(endpoint, stream->codec) : endpoint->connecting_count > place++;
+        if (refused || served)
+            continue;
+        refused = !start_connect(stream, &why);
+    }
+    if (refused && !may_come_free(endpoint))
+        fail_pending(endpoint, why);
+    sp_endpoint_unuse(endpoint);
+}

@@ -88,6 +88,23 @@ static enum phase_result refused(struct sp_stream *s, enum sp_why why)
 
 /* ---- storage ---- */
 
+struct sp_stream *sp_stream_block(struct sp_worker *worker)
+{
+    struct sp_stream *s = worker->free_streams;
+    if (s) {
+        worker->free_streams = (struct sp_stream *)(void *)s->link.next;
+        worker->free_stream_count--;
+        memset(s, 0, offsetof(struct sp_stream, arena));
+        return s;
+    }
+    s = sp_mem_alloc(sizeof(*s));
+    if (!s)
+        return NULL;
+    memset(s, 0, offsetof(struct sp_stream, storage));
+    sp_arena_init(&s->arena, s->storage, sizeof(s->storage), ARENA_BLOCK, ARENA_LIMIT);
+    return s;
+}
+
 struct sp_stream *sp_stream_take(struct sp_worker *worker, enum sp_why *ret_why)
 {
     if (!sp_lease_take(&worker->stream_lease)) {
@@ -95,21 +112,12 @@ struct sp_stream *sp_stream_take(struct sp_worker *worker, enum sp_why *ret_why)
         *ret_why = SP_WHY_TOO_MANY_STREAMS;
         return NULL;
     }
-    struct sp_stream *s = worker->free_streams;
-    if (s) {
-        worker->free_streams = (struct sp_stream *)(void *)s->link.next;
-        worker->free_stream_count--;
-        memset(s, 0, offsetof(struct sp_stream, arena));
-    } else {
-        s = sp_mem_alloc(sizeof(*s));
-        if (!s) {
-            sp_lease_give(&worker->stream_lease);
-            sp_cell_add(&worker->cells.memory_refused, 1);
-            *ret_why = SP_WHY_MEMORY;
-            return NULL;
-        }
-        memset(s, 0, offsetof(struct sp_stream, storage));
-        sp_arena_init(&s->arena, s->storage, sizeof(s->storage), ARENA_BLOCK, ARENA_LIMIT);
+    struct sp_stream *s = sp_stream_block(worker);
+    if (!s) {
+        sp_lease_give(&worker->stream_lease);
+        sp_cell_add(&worker->cells.memory_refused, 1);
+        *ret_why = SP_WHY_MEMORY;
+        return NULL;
     }
     s->worker = worker;
     s->started_ns = s->active_ns = sp_loop_now(worker->loop);
@@ -185,7 +193,7 @@ static void start_deadline(struct sp_stream *s)
     }
 }
 
-static void on_timer(struct sp_timer *timer)
+void sp_stream_on_timer(struct sp_timer *timer)
 {
     struct sp_stream *s = SP_CONTAINER(timer, struct sp_stream, timer);
     sp_ns now = sp_loop_now(s->worker->loop);
@@ -226,7 +234,7 @@ void sp_stream_request(struct sp_line *line, struct sp_event *ev, struct sp_slab
         refuse_without_stream(line, ev, why);
         return;
     }
-    s->timer.on_fire = on_timer;
+    s->timer.on_fire = sp_stream_on_timer;
     s->caller = line;
     s->codec = line->conn.codec;
     sp_list_push(&line->calls_in, &s->in_link);

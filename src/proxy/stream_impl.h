@@ -21,6 +21,9 @@ void sp_stream_move(struct sp_stream *stream, enum sp_stream_state to);
 /* From the pool of the worker, counted, on no list yet; NULL when a limit is reached (*ret_why). */
 struct sp_stream *sp_stream_take(struct sp_worker *worker, enum sp_why *ret_why);
 void sp_stream_give(struct sp_stream *stream);
+/* Storage alone, zeroed, with an empty arena; NULL when memory is out. */
+struct sp_stream *sp_stream_block(struct sp_worker *worker);
+void sp_stream_on_timer(struct sp_timer *timer);
 /* Set the timer: the call's deadline or its idleness, whichever comes first. */
 void sp_stream_arm(struct sp_stream *stream);
 /* Give back what the attempt holds: endpoint, pending place, share of the retries. */

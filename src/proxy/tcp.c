@@ -17,36 +17,10 @@
 
 #include "base/mem.h"
 #include "base/rng.h"
-#include "io/pump.h"
-#include "io/timer.h"
 #include "proxy/line.h"
+#include "proxy/tcp_impl.h"
 #include "proxy/worker.h"
 #include "wire/proxyproto.h"
-
-enum { TRIED = 4 };
-
-/* wide because a connection of raw bytes has all this and nothing else. */
-struct sp_relay {
-    struct sp_list link; /* worker->relays */
-    struct sp_worker *worker;
-    struct sp_chain *chain;
-    struct sp_cluster *cluster;
-    struct sp_endpoint *endpoint;
-    struct sp_sock down, up;
-    struct sp_pump to_up, to_down;
-    struct sp_origin origin;
-    struct sp_view first; /* still to be sent ahead of what the pump brings */
-    struct sp_timer timer;
-    sp_addr up_local;
-    sp_ns started_ns, active_ns, connected_ns;
-    uint64_t wall_ns, sent, received; /* towards the caller; from the caller */
-    uint32_t attempts;
-    struct sp_endpoint *tried[TRIED]; /* known by their address alone: they may be gone */
-    enum sp_why why;
-    bool up_open, connected, ended_one, closing;
-    uint8_t socks; /* whose on_closed is still to come */
-    sp_err failure;
-};
 
 static void attempt(struct sp_relay *r);
 static void cut(struct sp_relay *r, enum sp_why why, bool reset);
@@ -366,14 +340,14 @@ static void on_no_bytes(struct sp_sock *sock, struct sp_slab *slab, char *ptr, s
     SP_ASSERT(!sock); /* reading is the pump's */
 }
 
-static const struct sp_sock_ops down_ops = { .on_bytes = on_no_bytes,
-                                             .on_end = on_down_end,
-                                             .on_closed = on_down_closed };
-static const struct sp_sock_ops up_ops = { .on_connected = on_connected,
-                                           .on_bytes = on_no_bytes,
-                                           .on_room = on_room,
-                                           .on_end = on_up_end,
-                                           .on_closed = on_up_closed };
+const struct sp_sock_ops sp_relay_down_ops = { .on_bytes = on_no_bytes,
+                                               .on_end = on_down_end,
+                                               .on_closed = on_down_closed };
+const struct sp_sock_ops sp_relay_up_ops = { .on_connected = on_connected,
+                                             .on_bytes = on_no_bytes,
+                                             .on_room = on_room,
+                                             .on_end = on_up_end,
+                                             .on_closed = on_up_closed };
 
 static sp_str draw_cluster(const struct sp_relay *r)
 {
@@ -391,7 +365,7 @@ static sp_str draw_cluster(const struct sp_relay *r)
 
 static enum sp_why open_up(struct sp_relay *r)
 {
-    struct sp_balance_key key = { .avoid = r->tried, .avoid_count = SP_MIN(r->attempts - 1, TRIED) };
+    struct sp_balance_key key = { .avoid = r->tried, .avoid_count = SP_MIN(r->attempts - 1, SP_RELAY_TRIED) };
     enum sp_why why = SP_WHY_NO_HEALTHY;
     struct sp_endpoint *ep = sp_cluster_pick(r->cluster, &key, r->origin.dst.family ? &r->origin.dst : NULL,
                                              &why);
@@ -404,13 +378,13 @@ static enum sp_why open_up(struct sp_relay *r)
         return SP_WHY_POOL_FULL;
     }
     const sp_addr *bind = r->cluster->spec->bind.family ? &r->cluster->spec->bind : NULL;
-    r->failure = sp_sock_connect(&r->up, r->worker->loop, &up_ops, &ep->addr, bind, 0);
+    r->failure = sp_sock_connect(&r->up, r->worker->loop, &sp_relay_up_ops, &ep->addr, bind, 0);
     if (r->failure) {
         sp_lease_give(&r->cluster->connections);
         return r->failure == SP_E_NOFILE ? SP_WHY_DESCRIPTORS : SP_WHY_CONNECT;
     }
     r->endpoint = ep;
-    if (r->attempts <= TRIED)
+    if (r->attempts <= SP_RELAY_TRIED)
         r->tried[r->attempts - 1] = ep;
     ep->users++;
     ep->active++;
@@ -453,11 +427,33 @@ static void on_timer(struct sp_timer *timer)
     }
 }
 
+void sp_relay_wire(struct sp_relay *r)
+{
+    r->timer.on_fire = on_timer;
+    r->to_up.on_moved = on_moved_up;
+    r->to_up.on_done = on_up_done;
+    r->to_down.on_moved = on_moved_down;
+    r->to_down.on_done = on_down_done;
+}
+
+void sp_relay_go_on(struct sp_relay *r)
+{
+    if (!r->connected)
+        attempt(r);
+    else if (r->first.slab)
+        send_first(r);
+}
+
+void sp_relay_arm(struct sp_relay *r)
+{
+    arm_relaying(r, sp_loop_now(r->worker->loop));
+}
+
 void sp_tcp_start(struct sp_chain *chain, int fd, const struct sp_origin *origin, struct sp_view first)
 {
     struct sp_worker *worker = chain->listener->worker;
     struct sp_relay *r = sp_mem_zalloc(sizeof(*r));
-    if (!r || sp_sock_open_fd(&r->down, worker->loop, &down_ops, fd)) {
+    if (!r || sp_sock_open_fd(&r->down, worker->loop, &sp_relay_down_ops, fd)) {
         sp_mem_free(r);
         sp_slab_unref(first.slab);
         sp_listener_refuse(chain->listener, fd, SP_WHY_MEMORY);
@@ -471,11 +467,7 @@ void sp_tcp_start(struct sp_chain *chain, int fd, const struct sp_origin *origin
     r->socks = 1;
     r->started_ns = r->active_ns = sp_loop_now(worker->loop);
     r->wall_ns = sp_loop_wall(worker->loop);
-    r->timer.on_fire = on_timer;
-    r->to_up.on_moved = on_moved_up;
-    r->to_up.on_done = on_up_done;
-    r->to_down.on_moved = on_moved_down;
-    r->to_down.on_done = on_down_done;
+    sp_relay_wire(r);
     sp_list_push(&worker->relays, &r->link);
     sp_cell_add(&chain->cells.cx_total, 1);
     sp_cell_add(&chain->cells.cx_active, 1);

@@ -151,6 +151,7 @@ void sp_worker_deinit(struct sp_worker *worker)
     cut_everything(worker);
     sp_timer_stop(worker->loop, &worker->tick);
     sp_timer_stop(worker->loop, &worker->deadline);
+    sp_loop_turn_cancel(&worker->moved);
     sp_loop_turn(worker->loop, 0); /* on_closed of everything */
     SP_ASSERT(is_empty(worker));
     size_t at = 0;
@@ -238,7 +239,7 @@ static int fd_for(const struct sp_listen_fds *fds, sp_str name)
     for (uint32_t i = 0; fds && i < fds->count; i++)
         if (sp_str_eq(fds->names[i], name))
             return fds->fds[i];
-    return -1;
+    return fds && fds->only ? SP_LISTENER_LATER : SP_LISTENER_OPEN;
 }
 
 static bool has_same_socket(const struct sp_listener_spec *a, const struct sp_listener_spec *b)
@@ -288,6 +289,23 @@ sp_err sp_worker_apply(struct sp_worker *worker, struct sp_snapshot *snapshot,
     worker->snapshot = snapshot;
     sp_cell_add(&worker->cells.snapshots, 1);
     return first;
+}
+
+sp_err sp_worker_open(struct sp_worker *worker)
+{
+    sp_err first = 0;
+    struct sp_listener *listener;
+    SP_LIST_EACH(&worker->listeners, listener, next, struct sp_listener, link) {
+        sp_err err = sp_listener_open(listener);
+        first = first ? first : err;
+    }
+    return first;
+}
+
+sp_err sp_worker_add_door(struct sp_worker *worker, sp_str name, int fd)
+{
+    struct sp_listener *listener = find_listener(worker, name);
+    return listener && listener->accepting ? sp_listener_add_door(listener, fd) : SP_E_MISSING;
 }
 
 void sp_worker_set_endpoints(struct sp_worker *worker, sp_str name, const struct sp_endpoint_found *found,
@@ -458,7 +476,12 @@ struct sp_series *sp_worker_series(struct sp_worker *worker, const struct sp_ser
     if (worker->series_count < SP_SERIES_MAX)
         return make_series(worker, key, found_by, spec);
     sp_cell_add(&worker->cells.series_overflow, 1);
-    series = sp_map_get(&worker->series_by_key, SP_STR("overflow"));
+    return sp_worker_series_overflow(worker);
+}
+
+struct sp_series *sp_worker_series_overflow(struct sp_worker *worker)
+{
+    struct sp_series *series = sp_map_get(&worker->series_by_key, SP_STR("overflow"));
     const struct sp_series_key over = { .cluster = SP_STR("overflow") };
     return series ? series : make_series(worker, &over, SP_STR("overflow"), NULL);
 }

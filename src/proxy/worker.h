@@ -47,6 +47,7 @@ struct sp_worker {
     struct sp_series *series; /* published list */
     struct sp_map series_by_key;
     uint32_t series_count;
+    struct sp_turn moved;     /* after a hand-over: what begins anew in the first turn */
     struct sp_timer tick;     /* once a second */
     struct sp_timer deadline; /* of draining */
     uint64_t streams_before;  /* streams_total at the last tick */
@@ -71,11 +72,17 @@ struct sp_listen_fds {
     const sp_str *names;
     const int *fds;
     uint32_t count;
+    bool only; /* addresses that are not among them are opened later, by sp_worker_open */
 };
 /* Swap the configuration, between two turns. Listeners that stay keep their sockets and connections; on an
  * error the worker goes on with the old one where it can, and the error is the first that was met. */
 sp_err sp_worker_apply(struct sp_worker *worker, struct sp_snapshot *snapshot,
                        const struct sp_listen_fds *fds) SP_MUST_USE;
+/* Open the addresses that were left for later. The first error. */
+sp_err sp_worker_open(struct sp_worker *worker) SP_MUST_USE;
+/* One more listening socket for that listener. SP_E_MISSING: there is none of that name that accepts; on
+ * failure it is still the caller's. */
+sp_err sp_worker_add_door(struct sp_worker *worker, sp_str listener, int fd) SP_MUST_USE;
 /* Endpoints of a STRICT_DNS cluster; no such cluster is fine. */
 void sp_worker_set_endpoints(struct sp_worker *worker, sp_str cluster, const struct sp_endpoint_found *found,
                              uint32_t count, bool failed);
@@ -90,6 +97,7 @@ struct sp_cluster *sp_worker_cluster(struct sp_worker *worker, sp_str name);
 /* The series of `key`; the shared overflow series when there are too many. */
 struct sp_series *sp_worker_series(struct sp_worker *worker, const struct sp_series_key *key,
                                    const struct sp_cluster_spec *spec);
+struct sp_series *sp_worker_series_overflow(struct sp_worker *worker);
 
 /* A record to fill in place; goes to /why's ring, and to the log ring when `log_mask` is set at commit. */
 struct sp_report *sp_worker_report(struct sp_worker *worker);
