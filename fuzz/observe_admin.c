@@ -70,6 +70,7 @@ static void walk(struct sp_worker *worker, const struct sp_view_ops *ops, void *
 {
     static const struct sp_cluster_cells cluster;
     static const struct sp_chain_cells chain;
+    static const struct sp_tcp_cells tcp;
     static const struct sp_listener_cells listener;
     static const struct sp_worker_cells cells;
     static const struct sp_hist hist;
@@ -80,6 +81,7 @@ static void walk(struct sp_worker *worker, const struct sp_view_ops *ops, void *
     static const struct sp_series series = { .key = { .workload = { unkind, sizeof unkind - 1 } } };
     ops->on_listener(arg, &where, &at, &listener);
     ops->on_chain(arg, spec.name, &chain, &hist);
+    ops->on_tcp(arg, spec.name, &tcp);
     ops->on_cluster(arg, &spec, &cluster, &hist);
     ops->on_endpoint(arg, &spec, &at, &endpoint);
     ops->on_series(arg, &series);

@@ -64,6 +64,8 @@ static const struct sp_subject_kind_info kinds[SP_SUBJECT_KINDS] = {
                              sp_cluster_cell_names, SP_COUNTOF(sp_cluster_cell_names) },
     [SP_SUBJECT_CHAIN] = { "http.", "envoy_http_", "envoy_http_conn_manager_prefix", "downstream_rq_time",
                            sp_chain_cell_names, SP_COUNTOF(sp_chain_cell_names) },
+    [SP_SUBJECT_TCP] = { "tcp.", "envoy_tcp_", "envoy_tcp_prefix", NULL, sp_tcp_cell_names,
+                         SP_COUNTOF(sp_tcp_cell_names) },
     [SP_SUBJECT_LISTENER] = { "listener.", "envoy_listener_", "envoy_listener_address", NULL,
                               sp_listener_cell_names, SP_COUNTOF(sp_listener_cell_names) },
 };
@@ -174,6 +176,13 @@ static void on_chain(void *arg, sp_str stat_prefix, const struct sp_chain_cells 
     struct sp_subject *s = subject(arg, SP_SUBJECT_CHAIN, stat_prefix);
     if (s)
         add_cells(s, SP_SUBJECT_CHAIN, cells, rq_time_ns);
+}
+
+static void on_tcp(void *arg, sp_str stat_prefix, const struct sp_tcp_cells *cells)
+{
+    struct sp_subject *s = subject(arg, SP_SUBJECT_TCP, stat_prefix);
+    if (s)
+        add_cells(s, SP_SUBJECT_TCP, cells, NULL);
 }
 
 static sp_str stat_name(const struct sp_cluster_spec *spec)
@@ -305,6 +314,7 @@ void sp_gather_worker(struct sp_gather *part, struct sp_worker *worker,
     static const struct sp_view_ops ops = {
         .on_listener = on_listener,
         .on_chain = on_chain,
+        .on_tcp = on_tcp,
         .on_cluster = on_cluster,
         .on_endpoint = on_endpoint,
         .on_series = on_series,

@@ -14,7 +14,13 @@
 #include "model/settings.h"
 #include "proxy/view.h"
 
-enum sp_subject_kind { SP_SUBJECT_CLUSTER, SP_SUBJECT_CHAIN, SP_SUBJECT_LISTENER, SP_SUBJECT_KINDS };
+enum sp_subject_kind {
+    SP_SUBJECT_CLUSTER,
+    SP_SUBJECT_CHAIN, /* of calls */
+    SP_SUBJECT_TCP,   /* chains of raw bytes */
+    SP_SUBJECT_LISTENER,
+    SP_SUBJECT_KINDS
+};
 
 enum {
     SP_FOLD_BOUNDS = 19,         /* Envoy's histogram bounds; +Inf besides */

@@ -18,7 +18,8 @@ struct sp_chain {
     const struct sp_chain_spec *spec;
     struct sp_resource *resource; /* a reference: where spec lives */
     struct sp_codec_limits limits;
-    struct sp_chain_cells cells;
+    struct sp_chain_cells cells; /* HTTP, RPC */
+    struct sp_tcp_cells tcp;     /* raw bytes */
     struct sp_hist rq_time_ns;
     uint32_t users;
     bool gone;

@@ -79,8 +79,8 @@ static struct sp_series *series(struct sp_relay *r)
 static void count(struct sp_relay *r)
 {
     struct sp_series *s = series(r);
-    sp_cell_add(&r->chain->cells.cx_rx_bytes, r->received);
-    sp_cell_add(&r->chain->cells.cx_tx_bytes, r->sent);
+    sp_cell_add(&r->chain->tcp.cx_rx_bytes, r->received);
+    sp_cell_add(&r->chain->tcp.cx_tx_bytes, r->sent);
     if (r->why)
         sp_cell_add(&r->worker->cells.why[r->why], 1);
     if (r->cluster) {
@@ -113,7 +113,7 @@ static void relay_free(struct sp_relay *r)
     leave_endpoint(r);
     if (r->cluster)
         sp_cluster_unuse(r->cluster);
-    sp_cell_sub(&r->chain->cells.cx_active, 1);
+    sp_cell_sub(&r->chain->tcp.cx_active, 1);
     sp_chain_unuse(r->chain);
     sp_cell_sub(&worker->cells.connections_active, 1);
     sp_lease_give(&worker->connection_lease);
@@ -417,10 +417,10 @@ static void on_timer(struct sp_timer *timer)
         sp_cell_add(&r->cluster->cells.cx_connect_timeout, 1);
         connect_failed(r, SP_WHY_CONNECT_TIMEOUT, SP_E_TIMEOUT);
     } else if (spec->tcp_idle_ns && now >= r->active_ns + spec->tcp_idle_ns) {
-        sp_cell_add(&r->chain->cells.cx_idle_timeout, 1);
+        sp_cell_add(&r->chain->tcp.idle_timeout, 1);
         cut(r, SP_WHY_IDLE, false);
     } else if (spec->max_connection_ns && now >= r->started_ns + spec->max_connection_ns) {
-        sp_cell_add(&r->chain->cells.cx_max_duration, 1);
+        sp_cell_add(&r->chain->tcp.max_duration, 1);
         cut(r, SP_WHY_MAX_AGE, false);
     } else {
         arm_relaying(r, now);
@@ -469,10 +469,11 @@ void sp_tcp_start(struct sp_chain *chain, int fd, const struct sp_origin *origin
     r->wall_ns = sp_loop_wall(worker->loop);
     sp_relay_wire(r);
     sp_list_push(&worker->relays, &r->link);
-    sp_cell_add(&chain->cells.cx_total, 1);
-    sp_cell_add(&chain->cells.cx_active, 1);
+    sp_cell_add(&chain->tcp.cx_total, 1);
+    sp_cell_add(&chain->tcp.cx_active, 1);
     r->cluster = sp_worker_cluster(worker, draw_cluster(r));
     if (!r->cluster) {
+        sp_cell_add(&chain->tcp.cx_no_route, 1);
         cut(r, SP_WHY_NO_CLUSTER, true);
         return;
     }

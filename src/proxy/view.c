@@ -89,15 +89,32 @@ const struct sp_cell_name sp_chain_cell_names[sizeof(struct sp_chain_cells) / si
     { "downstream_heartbeats", "heartbeats answered", false },
 };
 
+const struct sp_cell_name sp_tcp_cell_names[sizeof(struct sp_tcp_cells) / sizeof(sp_cell)] = {
+    { "downstream_cx_total", "connections", false },
+    { "downstream_cx_active", "connections now", true },
+    { "downstream_cx_no_route", "connections whose cluster is not there", false },
+    { "downstream_cx_rx_bytes_total", "bytes received", false },
+    { "downstream_cx_tx_bytes_total", "bytes sent", false },
+    { "idle_timeout", "connections closed because idle", false },
+    { "max_downstream_connection_duration", "connections that reached their age", false },
+};
+
+static void walk_chain(const struct sp_chain *chain, const struct sp_view_ops *ops, void *arg)
+{
+    if (chain->spec->kind != SP_CHAIN_TCP && ops->on_chain)
+        ops->on_chain(arg, chain->spec->stat_prefix, &chain->cells, &chain->rq_time_ns);
+    else if (chain->spec->kind == SP_CHAIN_TCP && ops->on_tcp)
+        ops->on_tcp(arg, chain->spec->stat_prefix, &chain->tcp);
+}
+
 void sp_worker_walk(struct sp_worker *worker, const struct sp_view_ops *ops, void *arg)
 {
     struct sp_listener *listener;
     SP_LIST_EACH(&worker->listeners, listener, next, struct sp_listener, link) {
         if (ops->on_listener)
             ops->on_listener(arg, listener->spec, &listener->bound, &listener->cells);
-        for (uint32_t i = 0; ops->on_chain && i < listener->chain_count; i++)
-            ops->on_chain(arg, listener->chains[i]->spec->stat_prefix, &listener->chains[i]->cells,
-                          &listener->chains[i]->rq_time_ns);
+        for (uint32_t i = 0; i < listener->chain_count; i++)
+            walk_chain(listener->chains[i], ops, arg);
     }
     size_t at = 0;
     sp_str name;

@@ -19,7 +19,8 @@
 struct sp_worker;
 struct sp_endpoint_view;
 
-/* name: after "cluster.<name>.", "listener.<address>.", "http.<stat_prefix>."; gauge or counter. */
+/* name: after "cluster.<name>.", "listener.<address>.", "http.<stat_prefix>.", "tcp.<stat_prefix>."; gauge or
+ * counter. */
 struct sp_cell_name {
     const char *name;
     const char *help;
@@ -44,6 +45,10 @@ struct sp_chain_cells {
         cx_destroy_remote, cx_idle_timeout, cx_max_duration, cx_protocol_error, cx_rx_bytes, cx_tx_bytes,
         cx_upgrades, cx_upgrades_active, heartbeats;
 };
+/* Of a chain for raw bytes. */
+struct sp_tcp_cells {
+    sp_cell cx_total, cx_active, cx_no_route, cx_rx_bytes, cx_tx_bytes, idle_timeout, max_duration;
+};
 struct sp_worker_cells {
     sp_cell streams_active, streams_total, streams_refused, memory_refused, connections_active,
         connections_total, reports_lost, series_overflow, snapshots, accept_errors;
@@ -53,6 +58,7 @@ struct sp_worker_cells {
 extern const struct sp_cell_name sp_cluster_cell_names[sizeof(struct sp_cluster_cells) / sizeof(sp_cell)];
 extern const struct sp_cell_name sp_listener_cell_names[sizeof(struct sp_listener_cells) / sizeof(sp_cell)];
 extern const struct sp_cell_name sp_chain_cell_names[sizeof(struct sp_chain_cells) / sizeof(sp_cell)];
+extern const struct sp_cell_name sp_tcp_cell_names[sizeof(struct sp_tcp_cells) / sizeof(sp_cell)];
 
 /* One of Istio's standard series: requests that agree in all labels. Strings live as long as the worker. */
 struct sp_series_key {
@@ -86,6 +92,8 @@ struct sp_view_ops {
                         const struct sp_endpoint_view *ep);
     void (*on_series)(void *arg, const struct sp_series *series);
     void (*on_worker)(void *arg, uint32_t index, const struct sp_worker_cells *cells);
+    void (*on_tcp)(void *arg, sp_str stat_prefix,
+                   const struct sp_tcp_cells *cells); /* chains for raw bytes */
 };
 struct sp_endpoint_view {
     uint32_t weight;

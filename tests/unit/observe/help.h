@@ -20,6 +20,7 @@ struct paper_worker {
     struct sp_cluster_cells cluster;
     struct sp_hist cluster_time, chain_time;
     struct sp_chain_cells chain;
+    struct sp_tcp_cells tcp;
     struct sp_listener_cells listener;
     struct sp_worker_cells cells;
     struct sp_endpoint_view endpoints[PAPER_ENDPOINTS];
@@ -115,6 +116,7 @@ static inline void paper_walk(struct sp_worker *worker, const struct sp_view_ops
     struct paper *paper = w->paper;
     ops->on_listener(arg, &paper->listener, &paper->bound, &w->listener);
     ops->on_chain(arg, paper->stat_prefix, &w->chain, &w->chain_time);
+    ops->on_tcp(arg, paper->stat_prefix, &w->tcp);
     ops->on_cluster(arg, &paper->cluster, &w->cluster, &w->cluster_time);
     for (int i = 0; i < PAPER_ENDPOINTS; i++)
         ops->on_endpoint(arg, &paper->cluster, &paper->endpoint_specs[i].addr, &w->endpoints[i]);

@@ -33,6 +33,7 @@ static void cells_are_summed_over_workers_under_envoys_names(void **state)
         sp_cell_add(&w->cluster.rq_2xx, 7);
         sp_cell_add(&w->cluster.rq_5xx, 1);
         sp_cell_add(&w->chain.rq_active, 2);
+        sp_cell_add(&w->tcp.cx_rx_bytes, 6);
         sp_cell_add(&w->listener.cx_total, 5);
         sp_cell_add(&w->cells.streams_total, 100);
         sp_cell_add(&w->cells.why[SP_WHY_NO_ROUTE], 3);
@@ -46,6 +47,7 @@ static void cells_are_summed_over_workers_under_envoys_names(void **state)
     expect_sample(&e, "envoy_cluster_upstream_rq_xx",
                   "envoy_response_code_class=\"5\",envoy_cluster_name=\"reviews\"", 2);
     expect_sample(&e, "envoy_http_downstream_rq_active", "envoy_http_conn_manager_prefix=\"in\"", 4);
+    expect_sample(&e, "envoy_tcp_downstream_cx_rx_bytes_total", "envoy_tcp_prefix=\"in\"", 12);
     expect_sample(&e, "envoy_listener_downstream_cx_total", "envoy_listener_address=\"127.0.0.1_8080\"", 10);
     expect_sample(&e, "envoy_cluster_membership_total", "reviews", 2);
     expect_sample(&e, "envoy_cluster_membership_healthy", "reviews", 1); /* one worker doubts the other */

@@ -12,7 +12,7 @@ static const struct sp_report *check_gone(struct kit *kit, enum sp_why why)
     assert_int_equal(report->protocol, SP_PROTO_TCP);
     assert_int_equal(the_cluster(kit, "app")->users, 0);
     assert_int_equal(the_cluster(kit, "app")->connections.used, 0);
-    assert_int_equal(sp_cell_get(&the_chain(kit)->cells.cx_active), 0);
+    assert_int_equal(sp_cell_get(&the_chain(kit)->tcp.cx_active), 0);
     return report;
 }
 
@@ -41,7 +41,7 @@ static void bytes_pass_both_ways_and_are_counted(void **state)
     assert_int_equal(sp_cell_get(&cells->cx_active), 0);
     assert_int_equal(sp_cell_get(&cells->cx_tx_bytes), 4);
     assert_int_equal(sp_cell_get(&cells->cx_rx_bytes), 5);
-    assert_int_equal(sp_cell_get(&the_chain(kit)->cells.cx_rx_bytes), 4);
+    assert_int_equal(sp_cell_get(&the_chain(kit)->tcp.cx_rx_bytes), 4);
     struct sp_series *series = kit->worker->series;
     assert_int_equal(sp_cell_get(&series->tcp_opened), 1);
     assert_int_equal(sp_cell_get(&series->tcp_closed), 1);
@@ -212,6 +212,7 @@ static void a_cluster_that_is_not_there_and_one_that_is_full(void **state)
         check_cut(caller);
         assert_int_equal(why_count(kit, whys[i]), 1);
         assert_int_equal(last_report(kit)->why, whys[i]);
+        assert_int_equal(sp_cell_get(&the_chain(kit)->tcp.cx_no_route), whys[i] == SP_WHY_NO_CLUSTER);
         kit_free(kit);
     }
 }
@@ -293,7 +294,7 @@ static void a_relay_in_which_nothing_moves_ends(void **state)
     hear_end(caller, SP_E_CLOSED);
     hear_end(server, SP_E_CLOSED);
     check_gone(kit, SP_WHY_IDLE);
-    assert_int_equal(sp_cell_get(&the_chain(kit)->cells.cx_idle_timeout), 1);
+    assert_int_equal(sp_cell_get(&the_chain(kit)->tcp.idle_timeout), 1);
     kit_free(kit);
 }
 
@@ -317,7 +318,7 @@ static void a_relay_ends_at_its_age_though_bytes_flow(void **state)
         hear_end(server, SP_E_CLOSED);
         check_gone(kit, SP_WHY_MAX_AGE);
         assert_int_equal(why_count(kit, SP_WHY_MAX_AGE), 1);
-        assert_int_equal(sp_cell_get(&the_chain(kit)->cells.cx_max_duration), 1);
+        assert_int_equal(sp_cell_get(&the_chain(kit)->tcp.max_duration), 1);
         kit_free(kit);
     }
 }

@@ -122,6 +122,22 @@ static void names_of_chain_cells_stand_in_their_order(void **state)
     check_places(sp_chain_cell_names, places, SP_COUNTOF(places));
 }
 
+static void names_of_tcp_cells_stand_in_their_order(void **state)
+{
+    (void)state;
+    static const struct place places[] = {
+        PLACE(sp_tcp_cells, cx_total, "downstream_cx_total"),
+        PLACE(sp_tcp_cells, cx_active, "downstream_cx_active"),
+        PLACE(sp_tcp_cells, cx_no_route, "downstream_cx_no_route"),
+        PLACE(sp_tcp_cells, cx_rx_bytes, "downstream_cx_rx_bytes_total"),
+        PLACE(sp_tcp_cells, cx_tx_bytes, "downstream_cx_tx_bytes_total"),
+        PLACE(sp_tcp_cells, idle_timeout, "idle_timeout"),
+        PLACE(sp_tcp_cells, max_duration, "max_downstream_connection_duration"),
+    };
+    assert_int_equal(sizeof(struct sp_tcp_cells), SP_COUNTOF(places) * sizeof(sp_cell));
+    check_places(sp_tcp_cell_names, places, SP_COUNTOF(places));
+}
+
 /* --- the walk ------------------------------------------------------------------------------------------- */
 
 static void note(void *arg, const char *what, sp_str name)
@@ -140,6 +156,12 @@ static void on_chain(void *arg, sp_str prefix, const struct sp_chain_cells *cell
 {
     assert_true(cells && hist);
     note(arg, "chain", prefix);
+}
+
+static void on_tcp(void *arg, sp_str prefix, const struct sp_tcp_cells *cells)
+{
+    note(arg, "tcp", prefix);
+    sp_buf_printf(arg, "connections %d\n", (int)sp_cell_get(&cells->cx_total));
 }
 
 static void on_cluster(void *arg, const struct sp_cluster_spec *spec, const struct sp_cluster_cells *cells,
@@ -197,13 +219,31 @@ static void the_walk_shows_what_there_is(void **state)
     kit_free(kit);
 }
 
+static void a_chain_of_raw_bytes_is_shown_as_one(void **state)
+{
+    (void)state;
+    static const struct sp_view_ops ops = { .on_chain = on_chain, .on_tcp = on_tcp };
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_TCP, &door);
+    struct peer *caller = kit_call(kit, KIT_OUT);
+    say(caller, "x");
+    hear(door_next(door), "x");
+    struct sp_buf text = { 0 };
+    sp_worker_walk(kit->worker, &ops, &text);
+    check_str(sp_buf_str(&text), "tcp out\nconnections 1\n");
+    sp_buf_deinit(&text);
+    kit_free(kit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(names_of_cluster_cells_stand_in_their_order),
         cmocka_unit_test(names_of_listener_cells_stand_in_their_order),
         cmocka_unit_test(names_of_chain_cells_stand_in_their_order),
+        cmocka_unit_test(names_of_tcp_cells_stand_in_their_order),
         cmocka_unit_test(the_walk_shows_what_there_is),
+        cmocka_unit_test(a_chain_of_raw_bytes_is_shown_as_one),
     };
     return cmocka_run_group_tests_name("proxy view", tests, NULL, NULL);
 }
