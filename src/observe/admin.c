@@ -40,6 +40,7 @@ static const struct page pages[] = {
     { "/config_dump", "GET", sp_admin_config_dump, false, "configuration as it was understood" },
     { "/drain_listeners", "POST", sp_admin_drain_listeners, true, "stop accepting; ?inboundonly, ?graceful" },
     { "/help", "GET", help_page, false, "this list as text" },
+    { "/lightsdk", "GET", sp_admin_lightsdk_page, false, "what applications told the light SDK's door" },
     { "/listeners", "GET", sp_admin_listeners, false, "addresses that calls come in by; ?format=json" },
     { "/logging", "GET, POST", sp_admin_logging, false, "log level; POST ?level=debug changes it" },
     { "/memory", "GET", sp_admin_memory, false, "memory in use" },

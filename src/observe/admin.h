@@ -28,7 +28,17 @@
 
 struct sp_accesslog;
 struct sp_admin;
+struct sp_buf;
 struct sp_settings;
+
+/* What applications have said to the light SDK's door. */
+struct sp_admin_lightsdk {
+    uint64_t applications, publications, subscriptions; /* kept now */
+    uint64_t kept_bytes;
+    uint64_t requests; /* all */
+    uint64_t wrong;    /* of them refused: not what the interface says */
+    uint64_t limited;  /* of them refused: a limit */
+};
 
 enum sp_admin_state { SP_ADMIN_STARTING, SP_ADMIN_LIVE, SP_ADMIN_DRAINING };
 
@@ -48,6 +58,9 @@ struct sp_admin_ops {
     enum sp_admin_state (*state)(void *arg);
     void (*drain_listeners)(void *arg, bool inbound_only, bool graceful); /* may be NULL */
     void (*quit)(void *arg);                                              /* as SIGTERM; may be NULL */
+    /* The light SDK's door: its figures, and all that is kept as JSON behind the end of `json` where that is
+     * not NULL. False: the bootstrap asks for no such door. May be NULL. */
+    bool (*lightsdk)(void *arg, struct sp_admin_lightsdk *ret_figures, struct sp_buf *json);
     /* A key of the runtime table got a value (see sp_runtime_key in runtime.h). May be NULL. */
     sp_err (*set_runtime)(void *arg, uint32_t key, uint64_t value);
 };

@@ -85,6 +85,9 @@ struct sp_page *sp_page_new(struct sp_admin *admin, struct sp_gather *gather,
 void sp_page_start(struct sp_page *page, struct sp_http_call *call, const char *type);
 void sp_page_free(struct sp_page *page);
 
+/* The figures of the light SDK's door; false when there is none. */
+bool sp_admin_lightsdk(const struct sp_admin *admin, struct sp_admin_lightsdk *ret_figures);
+
 /* Handlers, by page. */
 void sp_admin_stats(void *arg, struct sp_http_call *call);
 void sp_admin_prometheus(void *arg, struct sp_http_call *call);
@@ -96,6 +99,7 @@ void sp_admin_server_info(void *arg, struct sp_http_call *call);
 void sp_admin_ready(void *arg, struct sp_http_call *call);
 void sp_admin_memory(void *arg, struct sp_http_call *call);
 void sp_admin_certs(void *arg, struct sp_http_call *call);
+void sp_admin_lightsdk_page(void *arg, struct sp_http_call *call);
 void sp_admin_logging(void *arg, struct sp_http_call *call);
 void sp_admin_runtime(void *arg, struct sp_http_call *call);
 void sp_admin_runtime_modify(void *arg, struct sp_http_call *call);

@@ -77,6 +77,28 @@ void sp_admin_memory(void *arg, struct sp_http_call *call)
     sp_http_answer(call, 200, "application/json", sp_buf_str(&buf));
 }
 
+bool sp_admin_lightsdk(const struct sp_admin *admin, struct sp_admin_lightsdk *ret_figures)
+{
+    const struct sp_admin_config *config = &admin->config;
+    return config->ops->lightsdk && config->ops->lightsdk(config->arg, ret_figures, NULL);
+}
+
+void sp_admin_lightsdk_page(void *arg, struct sp_http_call *call)
+{
+    const struct sp_admin_config *config = &((struct sp_admin *)arg)->config;
+    struct sp_admin_lightsdk figures;
+    struct sp_buf buf;
+    sp_buf_init(&buf, 0);
+    if (!config->ops->lightsdk)
+        sp_http_answer(call, 501, NULL, SP_STR("this program has no door for light SDKs\n"));
+    else if (!config->ops->lightsdk(config->arg, &figures, &buf))
+        sp_http_answer(call, 404, NULL,
+                       SP_STR("the bootstrap asks for no door for light SDKs: see docs/lightsdk.md\n"));
+    else
+        sp_http_answer_buf(call, 200, "application/json", &buf);
+    sp_buf_deinit(&buf);
+}
+
 void sp_admin_certs(void *arg, struct sp_http_call *call)
 {
     sp_http_answer(call, 200, "application/json", SP_STR("{\"certificates\":[]}\n"));

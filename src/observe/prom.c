@@ -206,6 +206,22 @@ static void one(struct sp_buf *out, const char *name, const char *help, const ch
     sp_buf_printf(out, "%s %llu\n", name, (unsigned long long)value);
 }
 
+static void lightsdk(struct sp_buf *out, const struct sp_admin_lightsdk *sdk)
+{
+    one(out, "sampan_lightsdk_applications", "applications that told their name to the light SDK's door",
+        "gauge", sdk->applications);
+    one(out, "sampan_lightsdk_publications", "services that applications publish there", "gauge",
+        sdk->publications);
+    one(out, "sampan_lightsdk_subscriptions", "services that applications subscribe to there", "gauge",
+        sdk->subscriptions);
+    one(out, "sampan_lightsdk_kept_bytes", "memory for what is kept of them", "gauge", sdk->kept_bytes);
+    one(out, "sampan_lightsdk_requests_total", "requests of light SDKs", "counter", sdk->requests);
+    one(out, "sampan_lightsdk_wrong_total", "requests of light SDKs that break the interface", "counter",
+        sdk->wrong);
+    one(out, "sampan_lightsdk_limited_total", "requests of light SDKs that a limit refused", "counter",
+        sdk->limited);
+}
+
 static bool process(struct sp_page *page, struct sp_buf *out)
 {
     struct sp_admin *admin = page->admin;
@@ -231,6 +247,9 @@ static bool process(struct sp_page *page, struct sp_buf *out)
         one(out, "sampan_access_log_lost_bytes_total", "bytes that a file did not take", "counter",
             log.lost_bytes);
     }
+    struct sp_admin_lightsdk sdk;
+    if (sp_admin_lightsdk(admin, &sdk))
+        lightsdk(out, &sdk);
     family(out, "", "process_cpu_seconds_total", "processor time, of the user and the system", "counter");
     sp_buf_printf(out, "process_cpu_seconds_total %llu.%06llu\n", (unsigned long long)(cpu_us / 1000000),
                   (unsigned long long)(cpu_us % 1000000));

@@ -127,6 +127,16 @@ static bool server(struct sp_page *page, struct sp_buf *out)
         named(page, out, "sampan.access_log.", "lost_bytes", log.lost_bytes);
         named(page, out, "sampan.access_log.", "errors", log.errors);
     }
+    struct sp_admin_lightsdk sdk;
+    if (sp_admin_lightsdk(admin, &sdk)) {
+        named(page, out, "sampan.lightsdk.", "applications", sdk.applications);
+        named(page, out, "sampan.lightsdk.", "publications", sdk.publications);
+        named(page, out, "sampan.lightsdk.", "subscriptions", sdk.subscriptions);
+        named(page, out, "sampan.lightsdk.", "kept_bytes", sdk.kept_bytes);
+        named(page, out, "sampan.lightsdk.", "requests", sdk.requests);
+        named(page, out, "sampan.lightsdk.", "wrong", sdk.wrong);
+        named(page, out, "sampan.lightsdk.", "limited", sdk.limited);
+    }
     named(page, out, "server.", "concurrency", config->workers);
     named(page, out, "server.", "live", config->ops->state(config->arg) == SP_ADMIN_LIVE);
     named(page, out, "server.", "memory_allocated", sp_mem_used_bytes());

@@ -20,6 +20,7 @@
 #include "io/file.h"
 #include "io/sock.h"
 #include "lightsdk/lightsdk.h"
+#include "lightsdk/view.h"
 #include "observe/accesslog.h"
 #include "observe/admin.h"
 #include "observe/runtime.h"
@@ -114,6 +115,25 @@ static sp_err set_runtime(void *arg, uint32_t key, uint64_t value)
     return SP_E_UNSUPPORTED;
 }
 
+static bool lightsdk(void *arg, struct sp_admin_lightsdk *ret_figures, struct sp_buf *json)
+{
+    const struct server *server = arg;
+    const struct sp_lightsdk *sdk = server->doors ? server->doors->sdk : NULL;
+    if (!sdk)
+        return false;
+    struct sp_lightsdk_view view = sp_lightsdk_view(sdk);
+    *ret_figures = (struct sp_admin_lightsdk){ .applications = view.applications,
+                                               .publications = view.publications,
+                                               .subscriptions = view.subscriptions,
+                                               .kept_bytes = view.kept_bytes,
+                                               .requests = view.asks,
+                                               .wrong = view.wrong,
+                                               .limited = view.limited };
+    if (json)
+        sp_lightsdk_write_json(sdk, json);
+    return true;
+}
+
 static const struct sp_admin_ops admin_ops = {
     .ask = ask,
     .walk = sp_worker_walk,
@@ -121,6 +141,7 @@ static const struct sp_admin_ops admin_ops = {
     .state = state,
     .drain_listeners = drain_listeners,
     .quit = quit,
+    .lightsdk = lightsdk,
     .set_runtime = set_runtime,
 };
 

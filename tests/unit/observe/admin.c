@@ -47,6 +47,39 @@ static void stats_are_lines_of_name_and_value(void **state)
     expect_status(p, &p->tcp, "HEAD", "/stats", 200);
 }
 
+static void the_light_sdks_door_is_shown_where_there_is_one(void **state)
+{
+    struct paper *p = *state;
+    char *answer;
+    expect_status(p, &p->tcp, "GET", "/lightsdk", 404);
+    char *page = paper_page(p, "/stats", &answer);
+    assert_null(strstr(page, "lightsdk"));
+    free(answer);
+    page = paper_page(p, "/help", &answer);
+    assert_non_null(strstr(page, "  /lightsdk: "));
+    free(answer);
+    p->lightsdk = &(const struct sp_admin_lightsdk){ 1, 2, 3, 4000, 50, 6, 7 };
+    page = paper_page(p, "/lightsdk", &answer);
+    assert_string_equal(page, "{\"applications\":[]}\n");
+    assert_non_null(strstr(answer, "application/json"));
+    free(answer);
+    page = paper_page(p, "/stats", &answer);
+    expect_line(page, "sampan.lightsdk.applications: 1");
+    expect_line(page, "sampan.lightsdk.publications: 2");
+    expect_line(page, "sampan.lightsdk.subscriptions: 3");
+    expect_line(page, "sampan.lightsdk.kept_bytes: 4000");
+    expect_line(page, "sampan.lightsdk.requests: 50");
+    expect_line(page, "sampan.lightsdk.wrong: 6");
+    expect_line(page, "sampan.lightsdk.limited: 7");
+    free(answer);
+    page = paper_page(p, "/stats/prometheus", &answer);
+    expect_line(page, "sampan_lightsdk_publications 2");
+    expect_line(page, "# TYPE sampan_lightsdk_requests_total counter");
+    expect_line(page, "sampan_lightsdk_requests_total 50");
+    expect_line(page, "sampan_lightsdk_limited_total 7");
+    free(answer);
+}
+
 static void a_name_with_a_newline_stays_on_its_line(void **state)
 {
     struct paper *p = *state;
@@ -533,6 +566,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, paper_set_up, paper_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(stats_are_lines_of_name_and_value),
+        TEST(the_light_sdks_door_is_shown_where_there_is_one),
         TEST(a_name_with_a_newline_stays_on_its_line),
         TEST(clusters_look_as_envoy_prints_them),
         TEST(counters_begin_anew_behind_a_reset_and_gauges_do_not),

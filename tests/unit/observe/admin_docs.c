@@ -169,6 +169,7 @@ static void metrics(struct sp_buf *out)
     const struct sp_series_key tcp = { .direction = SP_DIRECTION_OUTBOUND, .protocol = SP_PROTO_TCP };
     char *answer;
     p->config.accesslog = sp_accesslog_new(p->loop, SP_STR("host"));
+    p->lightsdk = &(const struct sp_admin_lightsdk){ 0 };
     paper_open(p);
     (void)paper_series(&p->workers[0], http);
     (void)paper_series(&p->workers[0], tcp);

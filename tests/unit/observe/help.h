@@ -6,6 +6,7 @@
 #include "lib/http.h"
 
 #include "base/arena.h"
+#include "base/buf.h"
 #include "base/mem.h"
 #include "form/json.h"
 #include "io/mail.h"
@@ -48,6 +49,7 @@ struct paper {
     int drained, inbound_only, graceful, quits;
     uint32_t runtime_key;
     uint64_t runtime_value;
+    const struct sp_admin_lightsdk *lightsdk; /* NULL: there is no such door */
     sp_addr tcp, local;
     char path[64];
     int asks_out;
@@ -160,6 +162,17 @@ static inline sp_err paper_runtime(void *arg, uint32_t key, uint64_t value)
     return 0;
 }
 
+static inline bool paper_lightsdk(void *arg, struct sp_admin_lightsdk *ret_figures, struct sp_buf *json)
+{
+    struct paper *paper = arg;
+    if (!paper->lightsdk)
+        return false;
+    *ret_figures = *paper->lightsdk;
+    if (json)
+        sp_buf_add_c(json, "{\"applications\":[]}\n");
+    return true;
+}
+
 static const struct sp_admin_ops paper_ops = {
     .ask = paper_ask,
     .walk = paper_walk,
@@ -167,6 +180,7 @@ static const struct sp_admin_ops paper_ops = {
     .state = paper_state,
     .drain_listeners = paper_drain,
     .quit = paper_quit,
+    .lightsdk = paper_lightsdk,
     .set_runtime = paper_runtime,
 };
 
