@@ -10,6 +10,9 @@
  * direction ends by itself: FIN is passed on when everything before it has been delivered. Either side
  * breaking cuts both.
  *
+ * Figures are told while the relay lives: opened when the endpoint is there, bytes once a second and at the
+ * end (tell_bytes). A connection may live for days, and whoever looks wants to see what it does now.
+ *
  * Idleness and age are looked at when the timer fires: bytes that flow only note the time. */
 #include "proxy/tcp.h"
 
@@ -76,23 +79,42 @@ static struct sp_series *series(struct sp_relay *r)
     return sp_worker_series(r->worker, &key, r->cluster ? r->cluster->spec : NULL);
 }
 
-static void count(struct sp_relay *r)
+static void opened(struct sp_relay *r)
 {
-    struct sp_series *s = series(r);
-    sp_cell_add(&r->chain->tcp.cx_rx_bytes, r->received);
-    sp_cell_add(&r->chain->tcp.cx_tx_bytes, r->sent);
+    r->series = series(r);
+    if (r->series)
+        sp_cell_add(&r->series->tcp_opened, 1);
+}
+
+/* What has passed since the last time. */
+static void tell_bytes(struct sp_relay *r)
+{
+    uint64_t sent = r->sent - r->sent_told, received = r->received - r->received_told;
+    r->sent_told = r->sent;
+    r->received_told = r->received;
+    sp_cell_add(&r->chain->tcp.cx_rx_bytes, received);
+    sp_cell_add(&r->chain->tcp.cx_tx_bytes, sent);
+    if (r->cluster) {
+        sp_cell_add(&r->cluster->cells.cx_tx_bytes, received);
+        sp_cell_add(&r->cluster->cells.cx_rx_bytes, sent);
+    }
+    if (r->series) {
+        sp_cell_add(&r->series->tcp_sent, sent);
+        sp_cell_add(&r->series->tcp_received, received);
+    }
+}
+
+/* One that has met no endpoint was opened too, and its reason is known: it says why there were no bytes. */
+static void count_end(struct sp_relay *r)
+{
     if (r->why)
         sp_cell_add(&r->worker->cells.why[r->why], 1);
-    if (r->cluster) {
-        sp_cell_add(&r->cluster->cells.cx_tx_bytes, r->received);
-        sp_cell_add(&r->cluster->cells.cx_rx_bytes, r->sent);
-    }
-    if (!s)
-        return;
-    sp_cell_add(&s->tcp_opened, 1);
-    sp_cell_add(&s->tcp_closed, 1);
-    sp_cell_add(&s->tcp_sent, r->sent);
-    sp_cell_add(&s->tcp_received, r->received);
+    if (!r->series)
+        opened(r);
+    tell_bytes(r);
+    struct sp_series *s = series(r);
+    if (s)
+        sp_cell_add(&s->tcp_closed, 1);
 }
 
 static void leave_endpoint(struct sp_relay *r)
@@ -109,7 +131,7 @@ static void relay_free(struct sp_relay *r)
     struct sp_worker *worker = r->worker;
     struct sp_listener *listener = r->chain->listener;
     report(r);
-    count(r);
+    count_end(r);
     leave_endpoint(r);
     if (r->cluster)
         sp_cluster_unuse(r->cluster);
@@ -307,6 +329,7 @@ static void on_connected(struct sp_sock *sock, sp_err err)
     if (r->endpoint->addr.family != SP_ADDR_UNIX)
         SP_IGNORE(sp_sock_local(sock, &r->up_local)); /* for the record: it can do without */
     r->connected_ns = r->active_ns = sp_loop_now(r->worker->loop);
+    opened(r);
     arm_relaying(r, r->connected_ns);
     if (!put_proxy_header(r)) {
         cut(r, SP_WHY_MEMORY, true);
@@ -479,6 +502,13 @@ void sp_tcp_start(struct sp_chain *chain, int fd, const struct sp_origin *origin
     }
     r->cluster->users++;
     attempt(r);
+}
+
+void sp_relay_tick(struct sp_worker *worker)
+{
+    struct sp_relay *r;
+    SP_LIST_EACH(&worker->relays, r, next, struct sp_relay, link)
+        tell_bytes(r);
 }
 
 void sp_relay_cut_all(struct sp_worker *worker)

@@ -23,7 +23,9 @@ struct sp_relay {
     struct sp_timer timer;
     sp_addr up_local;
     sp_ns started_ns, active_ns, connected_ns;
-    uint64_t wall_ns, sent, received; /* towards the caller; from the caller */
+    uint64_t wall_ns, sent, received;  /* towards the caller; from the caller */
+    uint64_t sent_told, received_told; /* of these, in the figures already */
+    struct sp_series *series;          /* where it was opened and its bytes go; NULL before */
     uint32_t attempts;
     struct sp_endpoint *tried[SP_RELAY_TRIED]; /* known by their address alone: they may be gone */
     enum sp_why why;

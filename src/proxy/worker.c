@@ -344,6 +344,7 @@ static void on_tick(struct sp_timer *timer)
     struct sp_listener *listener;
     SP_LIST_EACH(&worker->listeners, listener, next, struct sp_listener, link)
         sp_listener_tick(listener);
+    sp_relay_tick(worker);
     uint64_t total = sp_cell_get(&worker->cells.streams_total);
     /* Nothing is called: hold no memory for speed, however many connections there are. */
     bool idle = total == worker->streams_before && sp_list_is_empty(&worker->streams);

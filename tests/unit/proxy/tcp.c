@@ -50,6 +50,51 @@ static void bytes_pass_both_ways_and_are_counted(void **state)
     kit_free(kit);
 }
 
+static uint64_t of_all(struct kit *kit, size_t cell)
+{
+    uint64_t sum = 0;
+    for (struct sp_series *s = kit->worker->series; s; s = s->next)
+        sum += sp_cell_get((const sp_cell *)(const void *)((const char *)s + cell));
+    return sum;
+}
+#define OF_ALL(kit, field) of_all(kit, offsetof(struct sp_series, field))
+
+static void figures_are_told_while_it_lives_and_once(void **state)
+{
+    (void)state;
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_TCP, &door);
+    const struct sp_cluster_cells *cells = &the_cluster(kit, "app")->cells;
+    struct peer *caller = kit_call(kit, KIT_OUT), *server = door_next(door);
+    kit_run(kit, 10);
+    assert_int_equal(OF_ALL(kit, tcp_opened), 1);
+    for (uint64_t i = 1; i <= 3; i++) {
+        say(caller, "ping");
+        hear(server, "ping");
+        say(server, "pong!");
+        hear(caller, "pong!");
+        kit_run(kit, 1100); /* a tick of the worker, and another one in which nothing passes */
+        assert_int_equal(OF_ALL(kit, tcp_received), 4 * i);
+        assert_int_equal(OF_ALL(kit, tcp_sent), 5 * i);
+        assert_int_equal(sp_cell_get(&the_chain(kit)->tcp.cx_rx_bytes), 4 * i);
+        assert_int_equal(sp_cell_get(&the_chain(kit)->tcp.cx_tx_bytes), 5 * i);
+        assert_int_equal(sp_cell_get(&cells->cx_tx_bytes), 4 * i);
+        assert_int_equal(sp_cell_get(&cells->cx_rx_bytes), 5 * i);
+        assert_int_equal(OF_ALL(kit, tcp_closed), 0);
+    }
+    say(caller, "last");
+    hear(server, "last");
+    leave(server, true);
+    const struct sp_report *report = check_gone(kit, SP_WHY_UPSTREAM_RESET);
+    assert_int_equal(report->bytes_received, 16);
+    assert_int_equal(OF_ALL(kit, tcp_received), 16);
+    assert_int_equal(OF_ALL(kit, tcp_sent), 15);
+    assert_int_equal(OF_ALL(kit, tcp_opened), 1);
+    assert_int_equal(OF_ALL(kit, tcp_closed), 1);
+    assert_int_equal(sp_cell_get(&the_chain(kit)->tcp.cx_rx_bytes), 16);
+    kit_free(kit);
+}
+
 static void each_direction_ends_by_itself(void **state)
 {
     (void)state;
@@ -327,6 +372,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_pass_both_ways_and_are_counted),
+        cmocka_unit_test(figures_are_told_while_it_lives_and_once),
         cmocka_unit_test(each_direction_ends_by_itself),
         cmocka_unit_test(a_reset_of_either_side_cuts_the_other),
         cmocka_unit_test(much_passes_in_order_at_a_slow_readers_pace),
