@@ -76,3 +76,8 @@ uint64_t sp_ring_dropped(const struct sp_ring *r)
 {
     return __atomic_load_n(&r->dropped, __ATOMIC_RELAXED);
 }
+
+uint32_t sp_ring_waiting(const struct sp_ring *r)
+{
+    return __atomic_load_n(&r->tail, __ATOMIC_RELAXED) - r->head;
+}

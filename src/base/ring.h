@@ -35,5 +35,7 @@ const void *sp_ring_peek(struct sp_ring *r);
 void sp_ring_pop(struct sp_ring *r);
 /* Any thread. */
 uint64_t sp_ring_dropped(const struct sp_ring *r);
+/* Records pushed and not popped, as the consumer's thread sees it. */
+uint32_t sp_ring_waiting(const struct sp_ring *r);
 
 #endif

@@ -374,9 +374,20 @@ void sp_accesslog_set(struct sp_accesslog *log, bool on, uint32_t flush_ms)
 struct sp_accesslog_view sp_accesslog_view(const struct sp_accesslog *log)
 {
     struct sp_accesslog_view view = log->view;
-    for (size_t i = 0; i < log->rings.len; i++)
-        view.lost += sp_ring_dropped(*(struct sp_ring **)sp_vec_at(&log->rings, i));
+    for (size_t i = 0; i < log->rings.len; i++) {
+        const struct sp_ring *ring = *(struct sp_ring **)sp_vec_at(&log->rings, i);
+        view.lost += sp_ring_dropped(ring);
+        view.waiting += sp_ring_waiting(ring);
+    }
     return view;
+}
+
+void sp_accesslog_count(struct sp_accesslog *log, const struct sp_accesslog_view *before)
+{
+    log->view.lines += before->lines;
+    log->view.lost += before->lost;
+    log->view.lost_bytes += before->lost_bytes;
+    log->view.errors += before->errors;
 }
 
 void sp_accesslog_free(struct sp_accesslog *log)

@@ -26,6 +26,7 @@ struct sp_accesslog_view {
     uint64_t lost;       /* records: rings that were full, chains that nobody knows any more */
     uint64_t lost_bytes; /* that files did not take */
     uint64_t errors;     /* files that could not be opened */
+    uint64_t waiting;    /* records in the rings: no lines yet */
 };
 
 /* `hostname` is copied. NULL when memory is out. */
@@ -42,5 +43,7 @@ void sp_accesslog_reopen(struct sp_accesslog *log);
 /* Off: records are taken and dropped. */
 void sp_accesslog_set(struct sp_accesslog *log, bool on, uint32_t flush_ms);
 struct sp_accesslog_view sp_accesslog_view(const struct sp_accesslog *log);
+/* Figures of a predecessor: added to ours. */
+void sp_accesslog_count(struct sp_accesslog *log, const struct sp_accesslog_view *before);
 
 #endif

@@ -138,10 +138,11 @@ static void help_page(void *arg, struct sp_http_call *call)
 
 /* ---- beginning and end ---- */
 
-static sp_err listen_at(struct sp_admin *admin, const struct sp_listen_config *where)
+static sp_err listen_at(struct sp_admin *admin, const struct sp_listen_config *where, int handed)
 {
     char text[SP_ADDR_TEXT_BYTES];
-    sp_err err = sp_http_server_listen(admin->server, where);
+    sp_err err = handed >= 0 ? sp_http_server_adopt(admin->server, handed)
+                             : sp_http_server_listen(admin->server, where);
     sp_addr_print(&where->addr, text, sizeof(text));
     if (err)
         sp_log_line(admin->config.log, SP_LOG_ERROR, "admin cannot listen", "address=%s reason=\"%s\"", text,
@@ -153,16 +154,18 @@ static sp_err open_doors(struct sp_admin *admin)
 {
     const struct sp_admin_config *config = &admin->config;
     sp_err err = 0, unix_err = SP_E_MISSING;
+    int handed_unix = config->has_handed ? config->handed_unix : -1;
+    int handed_tcp = config->has_handed ? config->handed_tcp : -1;
     if (config->unix_path) {
         const struct sp_listen_config at = { .addr = { .family = SP_ADDR_UNIX, .path = config->unix_path },
                                              .mode = 0600 };
-        unix_err = listen_at(admin,
-                             &at); /* an old process may still drain there: TCP is worth having alone */
+        /* an old process may still drain there: TCP is worth having alone */
+        unix_err = listen_at(admin, &at, handed_unix);
     }
     admin->has_unix = !unix_err;
     if (config->tcp.family != SP_ADDR_NONE) {
         const struct sp_listen_config at = { .addr = config->tcp, .backlog = 128 };
-        err = listen_at(admin, &at);
+        err = listen_at(admin, &at, handed_tcp);
         if (!err)
             admin->tcp_door = unix_err ? 0 : 1;
     }
@@ -219,6 +222,16 @@ void sp_admin_free(struct sp_admin *admin)
 bool sp_admin_has_unix(const struct sp_admin *admin)
 {
     return admin->has_unix;
+}
+
+int sp_admin_unix_fd(const struct sp_admin *admin)
+{
+    return admin->has_unix ? sp_http_server_fd(admin->server, 0) : -1;
+}
+
+int sp_admin_tcp_fd(const struct sp_admin *admin)
+{
+    return admin->tcp_door < 0 ? -1 : sp_http_server_fd(admin->server, (uint32_t)admin->tcp_door);
 }
 
 sp_err sp_admin_local(const struct sp_admin *admin, sp_addr *ret_addr)

@@ -76,6 +76,9 @@ struct sp_admin_config {
     void *bootstrap;                    /* typed value as it was read, for /config_dump; may be NULL */
     const char *config_path, *base_dir; /* as the command line has them; may be NULL */
     struct sp_accesslog *accesslog;     /* may be NULL; its figures are shown */
+    /* Listening sockets of a predecessor, instead of binding; -1: none. */
+    bool has_handed;
+    int handed_unix, handed_tcp;
 };
 
 /* Borrows what `config` points to, for as long as it lives. On failure NULL and static words in *ret_why;
@@ -86,6 +89,9 @@ void sp_admin_free(struct sp_admin *admin);
 /* Whether `unix_path` is served: another process may stand there, and admin on TCP alone is better than
  * none. */
 bool sp_admin_has_unix(const struct sp_admin *admin);
+/* Listening descriptors, borrowed; -1: there is none. */
+int sp_admin_unix_fd(const struct sp_admin *admin);
+int sp_admin_tcp_fd(const struct sp_admin *admin);
 /* The TCP address that is served (with the port that the system chose); SP_E_MISSING when there is none. */
 sp_err sp_admin_local(const struct sp_admin *admin, sp_addr *ret_addr) SP_MUST_USE;
 

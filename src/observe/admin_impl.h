@@ -20,6 +20,7 @@ struct sp_admin {
     struct sp_runtime runtime;
     sp_ns started_ns;
     uint64_t started_wall_ns;
+    sp_ns before_ns; /* how long predecessors have served, over hot upgrades */
     int tcp_door; /* of the server; -1 when there is none */
     bool has_unix;
 };
@@ -87,6 +88,9 @@ void sp_page_free(struct sp_page *page);
 
 /* The figures of the light SDK's door; false when there is none. */
 bool sp_admin_lightsdk(const struct sp_admin *admin, struct sp_admin_lightsdk *ret_figures);
+
+/* A key gets a value that is in its range, and whoever owns it is told. */
+sp_err sp_admin_heed(struct sp_admin *admin, enum sp_runtime_id id, uint64_t value) SP_MUST_USE;
 
 /* Handlers, by page. */
 void sp_admin_stats(void *arg, struct sp_http_call *call);

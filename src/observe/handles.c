@@ -23,7 +23,7 @@ static void no_such(struct sp_http_call *call)
 
 /* ---- runtime ---- */
 
-static sp_err heed(struct sp_admin *admin, enum sp_runtime_id id, uint64_t value)
+sp_err sp_admin_heed(struct sp_admin *admin, enum sp_runtime_id id, uint64_t value)
 {
     const struct sp_admin_config *config = &admin->config;
     if (sp_runtime_key(id)->by_cmd) {
@@ -51,7 +51,7 @@ static sp_err modify(struct sp_admin *admin, enum sp_runtime_id id, sp_str text,
     *ret_why = err == SP_E_RANGE ? "the value is out of its range\n" : "the value is not of the key's kind\n";
     if (err)
         return err;
-    err = heed(admin, id, value);
+    err = sp_admin_heed(admin, id, value);
     *ret_why = err == SP_E_UNSUPPORTED ? "this program does not let the key be changed\n"
                                        : "the change did not work\n";
     if (!err)
@@ -120,7 +120,7 @@ void sp_admin_logging(void *arg, struct sp_http_call *call)
             sp_http_answer(call, 400, NULL, SP_STR("levels are error, warn, info, debug\n"));
             return;
         }
-        SP_IGNORE(heed(admin, SP_RUNTIME_LOG_LEVEL, to)); /* not a key of cmd's: it cannot fail */
+        SP_IGNORE(sp_admin_heed(admin, SP_RUNTIME_LOG_LEVEL, to)); /* not a key of cmd's: it cannot fail */
     } else if (sp_http_request(call)->query.len) {
         sp_http_answer(call, 400, NULL, SP_STR("usage: POST /logging?level=debug\n"));
         return;

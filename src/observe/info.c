@@ -43,14 +43,15 @@ void sp_admin_server_info(void *arg, struct sp_http_call *call)
     const struct sp_admin_config *config = &admin->config;
     static const struct sp_settings none;
     const struct sp_settings *settings = config->settings ? config->settings : &none;
-    unsigned long long up = (sp_loop_now(admin->loop) - admin->started_ns) / SP_NS_PER_S;
+    sp_ns up_ns = sp_loop_now(admin->loop) - admin->started_ns;
     struct sp_buf buf;
     sp_buf_init(&buf, 0);
     sp_buf_printf(
         &buf,
-        "{\"version\":\"sampan/%s\",\"state\":\"%s\",\"hot_restart_version\":\"disabled\","
+        "{\"version\":\"sampan/%s\",\"state\":\"%s\",\"hot_restart_version\":\"sampan.1\","
         "\"uptime_current_epoch\":\"%llus\",\"uptime_all_epochs\":\"%llus\",\"command_line_options\":{",
-        SP_VERSION, state_names[state_of(admin)], up, up);
+        SP_VERSION, state_names[state_of(admin)], (unsigned long long)(up_ns / SP_NS_PER_S),
+        (unsigned long long)((up_ns + admin->before_ns) / SP_NS_PER_S));
     option(&buf, "config_path", config->config_path);
     option(&buf, "base_dir", config->base_dir);
     option(&buf, "log_level",

@@ -132,13 +132,16 @@ static bool add_ms(struct sp_buf *out, uint64_t ns)
     return true;
 }
 
+/* A request that could not be read has no method, and what it has for a version was not read either. */
 static bool add_protocol(struct sp_buf *out, const struct sp_report *r)
 {
+    if (r->protocol == SP_PROTO_NONE || (r->protocol == SP_PROTO_HTTP1 && !r->len[SP_REPORT_METHOD]))
+        return false;
     if (r->protocol == SP_PROTO_HTTP1)
         sp_buf_printf(out, "HTTP/1.%u", r->proto_minor);
-    else if (r->protocol != SP_PROTO_NONE)
+    else
         sp_buf_add_c(out, sp_protocol_name(r->protocol));
-    return out->len > 0;
+    return true;
 }
 
 /* The endpoint's share: from the request's end, where it came wholly before the answer began. */
