@@ -8,9 +8,9 @@
  *      figures (224)       what the door has counted                spare
  *
  * An application says once what it serves and what it calls, over a connection that does not last: a sidecar
- * that forgot it would route nothing until the application starts anew. So the shelves go along whole, and are
- * filled by the same function as by a request: limits hold on both sides, and what a smaller successor cannot
- * keep is refused while the old process can still go on.
+ * that forgot it would route nothing until the application starts anew. So the shelves go along whole, and
+ * are filled by the same function as by a request: limits hold on both sides, and what a smaller successor
+ * cannot keep is refused while the old process can still go on.
  *
  * Pairs have records of their own because a record is flat. They follow their owner, which says how many. */
 #include "lightsdk/handoff.h"

@@ -10,8 +10,8 @@ struct sp_lightsdk;
 extern const struct sp_record_book sp_lightsdk_records;
 
 void sp_lightsdk_save(const struct sp_lightsdk *sdk, struct sp_record_writer *writer);
-/* The current record, and the pairs that follow it. SP_E_MISSING: not of this room; SP_E_INVALID: the reader's
- * trouble says what is wrong. Nobody is told of a change. */
+/* The current record, and the pairs that follow it. SP_E_MISSING: not of this room; SP_E_INVALID: the
+ * reader's trouble says what is wrong. Nobody is told of a change. */
 sp_err sp_lightsdk_load(struct sp_lightsdk *sdk, struct sp_record_reader *reader, uint16_t kind) SP_MUST_USE;
 
 #endif

@@ -21,7 +21,7 @@ struct sp_admin {
     sp_ns started_ns;
     uint64_t started_wall_ns;
     sp_ns before_ns; /* how long predecessors have served, over hot upgrades */
-    int tcp_door; /* of the server; -1 when there is none */
+    int tcp_door;    /* of the server; -1 when there is none */
     bool has_unix;
 };
 

@@ -1,4 +1,4 @@
-/* handoff: what applications said is the same in the successor; broken records say what is wrong with them. */
+/* handoff: what applications said is the same in the successor; broken records say what is wrong. */
 #include "lightsdk/handoff.h"
 
 #include "lib/http.h"
