@@ -99,7 +99,8 @@ uint64_t sp_mem_live_blocks(void)
 
 void sp_mem_trim(void)
 {
-#ifndef __SANITIZE_ADDRESS__ /* there the memory is not glibc's, and its arenas do not bear it */
+/* With a sanitizer the memory is not glibc's, and its arenas do not bear it. */
+#if !defined(__SANITIZE_ADDRESS__) && !defined(__SANITIZE_THREAD__)
     malloc_trim(0);
 #endif
 }

@@ -108,7 +108,8 @@ def is_sanitized():
 
 
 class Proxy(Sidecar):
-    """A sidecar from parts. `settings` are fields of sampan.proxy.v1.Settings."""
+    """A sidecar from parts. `settings` are fields of sampan.proxy.v1.Settings. $SAMPAN_WORKERS asks for more workers
+    than the scenario needs."""
 
     def __init__(self, scenario, name, listeners, clusters=(), workers=1, settings=None, **spawn):
         self.scenario, self.name, self.prefix = scenario, name, []
@@ -123,6 +124,7 @@ class Proxy(Sidecar):
                 {"name": "sampan.proxy", "typed_config": typed("sampan.proxy.v1.Settings", **settings)}]
         with open(self.config, "w") as f:
             json.dump(bootstrap, f, indent=1)
+        workers = max(workers, int(os.environ.get("SAMPAN_WORKERS", "1")))
         self.argv = [PROXY, "-c", self.config, "--concurrency", str(workers), "--base-dir", self.base]
         self.spawn = spawn
         scenario.sidecars.append(self)
