@@ -26,6 +26,7 @@
 enum {
     IOV_MOST = 64,      /* of one writev: 64 * 16 B on the stack; more segments than that are rare */
     KEEP_BLOCKS = 256,  /* free blocks kept: 64 KiB */
+    JOIN_MOST = 1024,   /* bytes of a piece that is rather copied than sent as a segment of its own */
     RESUME_ROUNDS = 16, /* how often the resume list is walked in one turn's end */
 };
 
@@ -132,6 +133,14 @@ static bool push(struct sp_conn *conn, const struct sp_view *view)
     return true;
 }
 
+static void count_queued(struct sp_conn *conn, size_t bytes)
+{
+    conn->out_bytes += bytes;
+    if (conn->out_bytes > conn->out_mark)
+        conn->above_mark = true;
+    sp_flush_want(conn);
+}
+
 /* Append a view whose reference is ours. */
 static void append(struct sp_conn *conn, struct sp_view view)
 {
@@ -140,10 +149,27 @@ static void append(struct sp_conn *conn, struct sp_view view)
         sp_conn_fail_later(conn, SP_E_NOMEM);
         return;
     }
-    conn->out_bytes += view.len;
-    if (conn->out_bytes > conn->out_mark)
-        conn->above_mark = true;
-    sp_flush_want(conn);
+    count_queued(conn, view.len);
+}
+
+/* A small piece behind what we wrote ourselves is copied there: one segment leaves by `send`, two need
+ * `sendmsg`, which costs more than the copy. So a head and its small body are one run of bytes. */
+static bool join(struct sp_conn *conn, const struct sp_view *view)
+{
+    struct sp_slab *write = conn->link->write;
+    struct sp_seg_block *last = conn->out_last;
+    if (view->len > JOIN_MOST || !last || last->count == last->first || !write ||
+        write->cap - write->used < view->len)
+        return false;
+    struct sp_view *tail = &last->segs[last->count - 1];
+    if (tail->slab != write || tail->ptr + tail->len != write->bytes + write->used)
+        return false;
+    memcpy(write->bytes + write->used, view->ptr, view->len);
+    write->used += (uint32_t)view->len;
+    tail->len += view->len;
+    count_queued(conn, view->len);
+    sp_slab_unref(view->slab);
+    return true;
 }
 
 void sp_conn_queue(struct sp_conn *conn, struct sp_view view)
@@ -152,6 +178,8 @@ void sp_conn_queue(struct sp_conn *conn, struct sp_view view)
         sp_slab_unref(view.slab);
         return;
     }
+    if (join(conn, &view))
+        return;
     if (view.slab) {
         append(conn, view);
         return;

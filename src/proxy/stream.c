@@ -391,25 +391,38 @@ static enum phase_result cluster(struct sp_stream *s)
     return same ? GO : refused(s, SP_WHY_PROTOCOL_MISMATCH);
 }
 
+/* The hex digits of 32 bits, most significant first, eight bytes at once. */
+static void put_hex(char *out, uint32_t bits)
+{
+    uint64_t x = __builtin_bswap32(bits);
+    x = (x | x << 16) & 0x0000ffff0000ffffull; /* a byte to every second one ... */
+    x = (x | x << 8) & 0x00ff00ff00ff00ffull;
+    x = (x >> 4 | x << 8) & 0x0f0f0f0f0f0f0f0full; /* ... and a nibble to each */
+    uint64_t letters = (x + 0x0606060606060606ull) >> 4 & 0x0101010101010101ull; /* 1 where it is above 9 */
+    x += 0x3030303030303030ull + letters * ('a' - '0' - 10);
+    memcpy(out, &x, sizeof(x));
+}
+
 /* A random UUID (RFC 9562 version 4), as Envoy makes for x-request-id. */
 static sp_str make_request_id(struct sp_stream *s)
 {
-    static const char hex[] = "0123456789abcdef";
+    char hex[32];
     char *out = sp_arena_alloc_align(&s->arena, UUID_BYTES, 1);
     if (!out)
         return SP_STR_NULL;
-    uint64_t bits[2] = { sp_rng_next(sp_loop_rng(s->worker->loop)),
-                         sp_rng_next(sp_loop_rng(s->worker->loop)) };
-    bits[0] = (bits[0] & ~0xf000ull) | 0x4000ull;
-    bits[1] = (bits[1] & ~(3ull << 62)) | (2ull << 62);
-    for (unsigned i = 0, digit = 0; i < UUID_BYTES; i++) {
-        if (i == 8 || i == 13 || i == 18 || i == 23) {
-            out[i] = '-';
-            continue;
-        }
-        out[i] = hex[bits[digit >> 4] >> (60 - 4 * (digit & 15)) & 15];
-        digit++;
-    }
+    struct sp_rng *rng = sp_loop_rng(s->worker->loop);
+    uint64_t high = (sp_rng_next(rng) & ~0xf000ull) | 0x4000ull;
+    uint64_t low = (sp_rng_next(rng) & ~(3ull << 62)) | (2ull << 62);
+    put_hex(hex, (uint32_t)(high >> 32));
+    put_hex(hex + 8, (uint32_t)high);
+    put_hex(hex + 16, (uint32_t)(low >> 32));
+    put_hex(hex + 24, (uint32_t)low);
+    memset(out, '-', UUID_BYTES);
+    memcpy(out, hex, 8);
+    memcpy(out + 9, hex + 8, 4);
+    memcpy(out + 14, hex + 12, 4);
+    memcpy(out + 19, hex + 16, 4);
+    memcpy(out + 24, hex + 20, 12);
     return sp_str_of(out, UUID_BYTES);
 }
 

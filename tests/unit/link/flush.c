@@ -66,6 +66,38 @@ static void views_that_touch_melt(void **state)
     world_stop(&w, &near);
 }
 
+static void a_small_piece_joins_what_was_written_before_it(void **state)
+{
+    (void)state;
+    struct world w;
+    struct near near = { 0 };
+    world_start(&w);
+    struct far *far = world_join(&w, &near, &toy_codec);
+    char *room = sp_conn_reserve(&near.conn, 64);
+    memcpy(room, "head:", 5);
+    sp_conn_commit(&near.conn, 5);
+    struct sp_slab *slab = sp_slab_take(sp_loop_slabs(w.loop), SP_SLAB_READ);
+    memset(slab->bytes, 'b', 6000);
+    slab->used = 6000;
+    sp_conn_queue(&near.conn, (struct sp_view){ sp_slab_ref(slab), slab->bytes, 100 });
+    assert_int_equal(near.conn.out_first->count, 1);
+    assert_int_equal(slab->refs, 1);
+    sp_conn_queue(&near.conn,
+                  (struct sp_view){ sp_slab_ref(slab), slab->bytes, 6000 }); /* too big for that */
+    assert_int_equal(near.conn.out_first->count, 2);
+    assert_int_equal(slab->refs, 2);
+    sp_slab_unref(slab);
+    room = sp_conn_reserve(&near.conn, 64); /* what was joined is not written over */
+    memcpy(room, "end", 3);
+    sp_conn_commit(&near.conn, 3);
+    run(&w);
+    assert_int_equal(far->got.len, 5 + 100 + 6000 + 3);
+    assert_memory_equal(far->got.ptr, "head:b", 6);
+    assert_memory_equal(far->got.ptr + 5 + 6100, "end", 3);
+    assert_int_equal(sp_cell_get(&w.link.writes), 1);
+    world_stop(&w, &near);
+}
+
 static void more_pieces_than_a_write_takes_leave_in_order(void **state)
 {
     (void)state;
@@ -103,13 +135,13 @@ static void fill(struct near *near, size_t bytes)
         sp_conn_queue(&near->conn, (struct sp_view){ NULL, text, SP_MIN(bytes - at, sizeof(text)) });
 }
 
-/* A view of 100 bytes in a large slab of its own. */
-static void queue_in_large_slab(struct near *near)
+/* A view of some bytes in a large slab of its own. */
+static void queue_in_large_slab(struct near *near, uint32_t bytes)
 {
     struct sp_slab *slab = sp_slab_take(sp_loop_slabs(near->world->loop), SP_SLAB_READ);
-    memset(slab->bytes, 'x', 100);
-    slab->used = 100;
-    sp_conn_queue(&near->conn, (struct sp_view){ slab, slab->bytes, 100 });
+    memset(slab->bytes, 'x', bytes);
+    slab->used = bytes;
+    sp_conn_queue(&near->conn, (struct sp_view){ slab, slab->bytes, bytes });
 }
 
 static void what_a_full_socket_leaves_moves_to_small_slabs(void **state)
@@ -120,22 +152,23 @@ static void what_a_full_socket_leaves_moves_to_small_slabs(void **state)
     world_start(&w);
     struct far *far = world_join(&w, &near, &toy_codec);
     sp_sock_read(&far->sock, false);
-    fill(&near, 200 * 1024); /* more than the window */
+    fill(&near, 200 * 1024);              /* more than the window */
+    queue_in_large_slab(&near, 5 * 1024); /* too big to be joined to what was copied */
     for (int i = 0; i < 100; i++)
-        queue_in_large_slab(&near);
+        queue_in_large_slab(&near, 100);
     assert_true(slab_bytes(&w) > 100 * 16384);
     run(&w);
     assert_true(near.conn.wait_room);
     uint64_t first = slab_bytes(&w);
     assert_true(first < 256 * 1024 + 100 * 512 + 64 * 1024);
     for (int i = 0; i < 100; i++) { /* what comes while it is full pins as little */
-        queue_in_large_slab(&near);
+        queue_in_large_slab(&near, 100);
         run(&w);
     }
     assert_true(slab_bytes(&w) < first + 100 * 512 + 64 * 1024);
     sp_sock_read(&far->sock, true);
     run(&w);
-    assert_int_equal(far->got.len, 200 * 1024 + 200 * 100);
+    assert_int_equal(far->got.len, 205 * 1024 + 200 * 100);
     for (size_t i = 200 * 1024; i < far->got.len; i++)
         assert_int_equal(far->got.ptr[i], 'x');
     world_stop(&w, &near);
@@ -456,6 +489,7 @@ int main(void)
         cmocka_unit_test(many_pieces_of_a_turn_leave_in_one_write),
         cmocka_unit_test(answers_made_in_events_leave_with_the_turn),
         cmocka_unit_test(views_that_touch_melt),
+        cmocka_unit_test(a_small_piece_joins_what_was_written_before_it),
         cmocka_unit_test(more_pieces_than_a_write_takes_leave_in_order),
         cmocka_unit_test(what_a_full_socket_leaves_moves_to_small_slabs),
         cmocka_unit_test(drained_is_told_once_below_half_the_mark),
