@@ -109,6 +109,20 @@ static void the_default_line_is_envoys(void **state)
                 "[1970-01-01T00:00:00.000Z] \"- - bolt\" 404 NR 0 0 0 - \"-\" \"-\" \"-\" \"-\" \"-\"\n");
 }
 
+static void a_request_that_could_not_be_read_has_no_version(void **state)
+{
+    struct sp_report broken = { .why = SP_WHY_BAD_REQUEST, .status = 400, .protocol = SP_PROTO_HTTP1 };
+    expect_text("", &broken,
+                "[1970-01-01T00:00:00.000Z] \"- - -\" 400 DPE 0 0 0 - \"-\" \"-\" \"-\" \"-\" \"-\"\n");
+    const struct sp_log_field fields[] = { { SP_STR("one"), SP_STR("%PROTOCOL%") },
+                                           { SP_STR("two"), SP_STR("%RESPONSE_CODE% %PROTOCOL%") } };
+    const struct sp_log_spec spec = { .format = SP_LOG_JSON, .fields = fields, .field_count = 2 };
+    expect_line(&spec, &broken, "{\"one\":null,\"two\":\"400 -\"}\n");
+    struct sp_report old = sample();
+    old.proto_minor = 0;
+    expect_text("%PROTOCOL%", &old, "HTTP/1.0\n");
+}
+
 static void each_operator_says_its_part(void **state)
 {
     struct sp_report r = sample();
@@ -424,6 +438,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, set_up, tear_down)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(the_default_line_is_envoys),
+        cmocka_unit_test(a_request_that_could_not_be_read_has_no_version),
         cmocka_unit_test(each_operator_says_its_part),
         cmocka_unit_test(every_reason_has_a_line),
         cmocka_unit_test(what_a_peer_sends_makes_no_line_and_no_field),
