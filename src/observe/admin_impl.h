@@ -75,6 +75,7 @@ struct sp_page {
     size_t item;
     bool json, only_used;
     bool began; /* something stands before which the next is a comma, or the family's head was printed */
+    bool has_histograms;     /* their list in the JSON of /stats has begun */
     struct sp_regex *filter; /* model/regex.h; NULL: everything */
 };
 

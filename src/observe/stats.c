@@ -5,10 +5,14 @@
  *      listener.127.0.0.1_8080.downstream_cx_active: 3
  *      server.uptime: 7     sampan.reason.NO_ROUTE: 1
  *
+ *      {"stats":[{"name":"server.uptime","value":7}, ... {"histograms":{"supported_quantiles":[0,25,...],
+ *        "computed_quantiles":[{"name":"cluster...upstream_rq_time",
+ *          "values":[{"interval":null,"cumulative":1.25}, ...]}]}}]}
+ *
  * Parameters are Envoy's: `filter` is a regular expression that is looked for anywhere in the name (RE2's
  * syntax, the work for a match is bounded), `usedonly` leaves zeros out, `format=json` makes
- * {"stats":[{"name":..,"value":..}]}. A histogram's first number is Envoy's figure of the last interval,
- * which is not kept here, hence nan; the second is since the start. */
+ * Envoy's JSON. A histogram's first number is Envoy's figure of the last interval, which is not kept here,
+ * hence nan and null; the second is since the start, in milliseconds. */
 #include "observe/admin_impl.h"
 
 #include "base/mem.h"
@@ -16,9 +20,13 @@
 #include "model/regex.h"
 #include "observe/accesslog.h"
 
-enum stage { STAGE_CELLS, STAGE_SERVER, STAGES };
+enum stage { STAGE_CELLS, STAGE_SERVER, STAGE_HISTOGRAMS, STAGES };
 
-enum { NAME_BYTES = 1024 };
+enum { NAME_BYTES = 1024, QUANTILES = 10 };
+
+static const uint32_t permilles[QUANTILES] = { 0, 250, 500, 750, 900, 950, 990, 995, 999, 1000 };
+static const char *const percents[QUANTILES] = { "0",  "25", "50",   "75",   "90",
+                                                 "95", "99", "99.5", "99.9", "100" };
 
 static bool is_wanted(const struct sp_page *page, sp_str name)
 {
@@ -44,19 +52,23 @@ static void value_line(struct sp_page *page, struct sp_buf *out, sp_str name, ui
     sp_buf_printf(out, ": %llu\n", (unsigned long long)value);
 }
 
+static void add_quantile(struct sp_buf *out, const struct sp_hist *hist, uint32_t permille)
+{
+    uint64_t us = sp_hist_quantile(hist, permille) / 1000;
+    sp_buf_printf(out, "%llu.%03llu", (unsigned long long)(us / 1000), (unsigned long long)(us % 1000));
+}
+
 static void time_line(struct sp_page *page, struct sp_buf *out, sp_str name, const struct sp_hist *hist)
 {
-    static const uint32_t permilles[] = { 0, 250, 500, 750, 900, 950, 990, 995, 999, 1000 };
-    static const char *const names[] = { "0", "25", "50", "75", "90", "95", "99", "99.5", "99.9", "100" };
     if (page->json || !sp_cell_get(&hist->count) || !is_wanted(page, name))
-        return;
+        return; /* JSON has them behind everything else */
     for (size_t i = 0; i < name.len; i++)
         sp_buf_add_char(out, (unsigned char)name.ptr[i] < 0x20 ? '_' : name.ptr[i]);
     sp_buf_add_char(out, ':');
-    for (size_t i = 0; i < SP_COUNTOF(permilles); i++) {
-        uint64_t us = sp_hist_quantile(hist, permilles[i]) / 1000;
-        sp_buf_printf(out, " P%s(nan,%llu.%03llu)", names[i], (unsigned long long)(us / 1000),
-                      (unsigned long long)(us % 1000));
+    for (size_t i = 0; i < QUANTILES; i++) {
+        sp_buf_printf(out, " P%s(nan,", percents[i]);
+        add_quantile(out, hist, permilles[i]);
+        sp_buf_add_char(out, ')');
     }
     sp_buf_add_char(out, '\n');
 }
@@ -144,10 +156,70 @@ static bool server(struct sp_page *page, struct sp_buf *out)
     return false;
 }
 
+/* ---- histograms in JSON ---- */
+
+static void histograms_head(struct sp_page *page, struct sp_buf *out)
+{
+    sp_buf_add_c(out, page->began ? ",{\"histograms\":{\"supported_quantiles\":["
+                                  : "{\"histograms\":{\"supported_quantiles\":[");
+    for (size_t i = 0; i < QUANTILES; i++)
+        sp_buf_printf(out, "%s%s", i ? "," : "", percents[i]);
+    sp_buf_add_c(out, "],\"computed_quantiles\":[");
+}
+
+/* What has seen no value yet is there, as Envoy has it, and its quantiles are null. */
+static void histogram(struct sp_page *page, struct sp_buf *out, sp_str name, const struct sp_hist *hist)
+{
+    bool used = sp_cell_get(&hist->count) > 0;
+    if ((page->only_used && !used) || !is_wanted(page, name))
+        return;
+    if (page->has_histograms)
+        sp_buf_add_char(out, ',');
+    else
+        histograms_head(page, out);
+    page->has_histograms = true;
+    sp_buf_add_c(out, "{\"name\":");
+    sp_buf_add_json(out, name);
+    sp_buf_add_c(out, ",\"values\":[");
+    for (size_t i = 0; i < QUANTILES; i++) {
+        sp_buf_add_c(out, i ? ",{\"interval\":null,\"cumulative\":" : "{\"interval\":null,\"cumulative\":");
+        if (used)
+            add_quantile(out, hist, permilles[i]);
+        else
+            sp_buf_add_c(out, "null");
+        sp_buf_add_char(out, '}');
+    }
+    sp_buf_add_c(out, "]}");
+}
+
+static bool histograms(struct sp_page *page, struct sp_buf *out)
+{
+    if (!page->json || page->row == SP_SUBJECT_KINDS) {
+        sp_buf_add_c(out, page->has_histograms ? "]}}" : "");
+        return false;
+    }
+    const struct sp_subject_kind_info *kind = sp_subject_kind_info(page->row);
+    if (!kind->time_name || page->item == page->gather->subjects[page->row].len) {
+        page->row++;
+        page->item = 0;
+        return true;
+    }
+    const struct sp_subject *s = *(struct sp_subject **)sp_vec_at(&page->gather->subjects[page->row],
+                                                                  page->item++);
+    char storage[NAME_BYTES];
+    struct sp_buf name;
+    sp_buf_init_fixed(&name, storage, sizeof(storage));
+    sp_buf_printf(&name, "%s%.*s.%s", kind->text_prefix, SP_STR_ARG(sp_str_upto(s->name, NAME_BYTES - 128)),
+                  kind->time_name);
+    histogram(page, out, sp_buf_str(&name), &s->time_ns);
+    return true;
+}
+
 static bool step(struct sp_page *page, struct sp_buf *out)
 {
-    static bool (*const stages[STAGES])(
-        struct sp_page * page, struct sp_buf * out) = { [STAGE_CELLS] = cells, [STAGE_SERVER] = server };
+    static bool (*const stages[STAGES])(struct sp_page * page, struct sp_buf * out) = {
+        [STAGE_CELLS] = cells, [STAGE_SERVER] = server, [STAGE_HISTOGRAMS] = histograms
+    };
     if (page->stage == STAGES) {
         if (page->json)
             sp_buf_add_c(out, "]}\n");

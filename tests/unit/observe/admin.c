@@ -47,6 +47,35 @@ static void stats_are_lines_of_name_and_value(void **state)
     expect_status(p, &p->tcp, "HEAD", "/stats", 200);
 }
 
+static void json_has_histograms_in_envoys_shape(void **state)
+{
+    struct paper *p = *state;
+    char *answer;
+    p->cluster.name = SP_STR("a\"b");
+    for (int i = 0; i < 8; i++)
+        sp_hist_add(&p->workers[i % 2].cluster_time, SP_NS_PER_MS);
+    char *page = paper_page(p, "/stats?format=json", &answer);
+    expect_json(page);
+    const char *at = strstr(page,
+                            ",{\"histograms\":{\"supported_quantiles\":[0,25,50,75,90,95,99,99.5,99.9,100],"
+                            "\"computed_quantiles\":[{\"name\":\"cluster.a\\\"b.upstream_rq_time\","
+                            "\"values\":[{\"interval\":null,\"cumulative\":1.");
+    assert_non_null(at);
+    assert_non_null(strstr(at, "{\"name\":\"http.in.downstream_rq_time\",\"values\":[{\"interval\":null,"
+                               "\"cumulative\":null},"));
+    assert_string_equal(page + strlen(page) - 6, "]}}]}\n");
+    free(answer);
+    page = paper_page(p, "/stats?format=json&usedonly&filter=_rq_time", &answer);
+    expect_json(page);
+    assert_int_equal(strncmp(page, "{\"stats\":[{\"histograms\":", 24), 0);
+    assert_null(strstr(page, "downstream_rq_time"));
+    int quantiles = 0;
+    for (at = page; (at = strstr(at, "\"cumulative\":1.")); at++)
+        quantiles++;
+    assert_int_equal(quantiles, 10);
+    free(answer);
+}
+
 static void the_light_sdks_door_is_shown_where_there_is_one(void **state)
 {
     struct paper *p = *state;
@@ -566,6 +595,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, paper_set_up, paper_tear_down)
     const struct CMUnitTest tests[] = {
         TEST(stats_are_lines_of_name_and_value),
+        TEST(json_has_histograms_in_envoys_shape),
         TEST(the_light_sdks_door_is_shown_where_there_is_one),
         TEST(a_name_with_a_newline_stays_on_its_line),
         TEST(clusters_look_as_envoy_prints_them),
