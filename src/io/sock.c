@@ -497,3 +497,10 @@ void sp_sock_drop_fd(struct sp_loop *loop, int fd)
     if (!loop->body->open(&sock, fd))
         loop->body->close(&sock, true);
 }
+
+void sp_sock_forget_fd(struct sp_loop *loop, int fd)
+{
+    struct sp_sock sock = { .loop = loop, .fd = -1 };
+    if (!loop->body->open(&sock, fd))
+        loop->body->close(&sock, false);
+}

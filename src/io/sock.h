@@ -108,6 +108,8 @@ sp_err sp_sock_load(struct sp_sock *sock, struct sp_loop *loop, const struct sp_
                     const struct sp_sock_saved *saved) SP_MUST_USE;
 /* Cut an accepted descriptor that nobody takes. */
 void sp_sock_drop_fd(struct sp_loop *loop, int fd);
+/* Close our copy of a descriptor that somebody else has too: the connection lives on. */
+void sp_sock_forget_fd(struct sp_loop *loop, int fd);
 
 sp_err sp_sock_local(const struct sp_sock *sock, sp_addr *ret_addr) SP_MUST_USE;
 sp_err sp_sock_peer(const struct sp_sock *sock, sp_addr *ret_addr) SP_MUST_USE;

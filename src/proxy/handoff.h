@@ -35,10 +35,19 @@ struct sp_handoff_listener {
     int fd;
     sp_addr bound;
     bool taken; /* by the caller */
+    /* Set by sp_handoff_spread: */
+    uint32_t to; /* the new worker */
+    bool extra;  /* that has one of this name already: sp_worker_add_door */
+    bool placed;
 };
 /* The array is the caller's (sp_mem_free). */
 sp_err sp_handoff_listeners(struct sp_record_reader *reader, struct sp_handoff_listener **ret_listeners,
                             uint32_t *ret_count) SP_MUST_USE;
+/* To which of the new workers each goes: old worker k to new worker k mod `workers`; what would be the second
+ * there goes to a worker that would have none. The caller applies the configuration with those that are not
+ * `extra` (sp_listen_fds.only), then adds the extra ones, and opens what is left by sp_worker_open when it
+ * runs. */
+void sp_handoff_spread(struct sp_handoff_listener *listeners, uint32_t count, uint32_t workers);
 /* Second: each record, in order. `workers` have their configuration (with those sockets); the record that
  * begins old worker k sends what follows to worker k mod count. Kinds of other rooms: SP_E_MISSING, the caller
  * asks the next room. On an error the reader's trouble says what is wrong; the process must end without

@@ -30,6 +30,7 @@ struct sp_relay {
     struct sp_endpoint *tried[SP_RELAY_TRIED]; /* known by their address alone: they may be gone */
     enum sp_why why;
     bool up_open, connected, ended_one, closing;
+    bool moved;    /* from another process: sp_relay_go_on in the first turn */
     uint8_t socks; /* whose on_closed is still to come */
     sp_err failure;
 };
