@@ -22,9 +22,10 @@
 #ifndef SP_UPGRADE_WALK_H
 #define SP_UPGRADE_WALK_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 #include "base/record.h"
-#include "base/str.h"
 
 enum { SP_WALK_TROUBLE = 256, SP_WALK_BUILD = 64 };
 
@@ -61,41 +62,58 @@ struct sp_walk_times {
         yours_ms;      /* new: between `ready` and `yours` */
 };
 
-/* A connection that came to the upgrade socket. First half: reads hello, answers. The peer must have our uid
- * or be root. On an error the connection is closed and `trouble` says why. Then the loop goes on until the
- * descriptor is readable (go, or EOF), and the second half follows. */
+/* A connection that came to the upgrade socket (sp_fdpass_listen). First half: reads hello, answers. The peer
+ * must have our uid or be root, and be one that we could end. Best called when the connection is readable:
+ * else it waits, hello_ms at most. On an error the connection is closed and `trouble` says why. Then the loop
+ * goes on until the descriptor is readable (go, or EOF) or go_ms have passed, and the second half follows. */
 struct sp_walk_old;
 sp_err sp_walk_old_greet(int fd, const struct sp_record_book *book, uint32_t workers, const char *build,
                          const struct sp_walk_times *times, struct sp_walk_old **ret_walk,
                          char trouble[SP_WALK_TROUBLE]) SP_MUST_USE;
+/* A connection that cannot be heard now (another walk is under way): says `no` and closes it. */
+void sp_walk_old_refuse(int fd, const char *words);
 /* The descriptor to watch for reading. */
 int sp_walk_old_fd(const struct sp_walk_old *walk);
-/* `go` has come (or nonsense, or EOF): the rest of the walk, blocking. On SP_WALK_MOVED the caller exits
- * touching no socket (it may flush logs); on SP_WALK_RESUMED it goes on, `trouble` says why. */
+const struct sp_walk_peer *sp_walk_old_peer(const struct sp_walk_old *walk);
+uint32_t sp_walk_old_go_ms(const struct sp_walk_old *walk);
+/* `go` has come (or nonsense, or EOF, or nothing at all in go_ms): the rest of the walk, blocking. On
+ * SP_WALK_MOVED the caller exits touching no socket (it may flush logs); on SP_WALK_RESUMED it goes on,
+ * `trouble` says why, and ops->resume has been called if ops->save was. There is no other end. */
 enum sp_walk_end sp_walk_old_run(struct sp_walk_old *walk, const struct sp_walk_old_ops *ops, void *arg,
                                  char trouble[SP_WALK_TROUBLE]);
-void sp_walk_old_free(struct sp_walk_old *walk); /* closes the descriptor; NULL is fine */
+/* Closes the descriptor, with `abort` when the walk was under way; NULL is fine. */
+void sp_walk_old_free(struct sp_walk_old *walk);
 
 /* ---- new side ---- */
 
 struct sp_walk_new;
-/* Connect to `path`. SP_E_MISSING: nobody is there (no socket, or a dead one): start afresh.
- * SP_E_UNSUPPORTED: refused, in words. */
+/* Connect to `path`. SP_E_MISSING: nobody is there (no socket, a dead one, or the old process died over it):
+ * start afresh. SP_E_UNSUPPORTED: refused, in words. SP_E_DENIED, SP_E_TIMEOUT and others: it is there and
+ * goes on; the caller gives up. */
 sp_err sp_walk_new_greet(const char *path, const struct sp_record_book *book, uint32_t workers,
                          const char *build, const struct sp_walk_times *times, struct sp_walk_new **ret_walk,
                          char trouble[SP_WALK_TROUBLE]) SP_MUST_USE;
 const struct sp_walk_peer *sp_walk_new_peer(const struct sp_walk_new *walk);
-/* Everything is parsed and built: `go`, and wait for the set. SP_WALK_MOVED: *ret_reader has it whole.
- * SP_WALK_ALONE: the old one is dead before its set was whole; *ret_reader has no records, and whatever
- * descriptors came (for the listeners among them; see sp_walk_new_fds). SP_WALK_RESUMED: the old one goes on
- * and said why. */
+/* Everything is parsed and built: `go`, and wait for the set. SP_WALK_MOVED: *ret_reader has it whole (also
+ * where the old one died behind it: sp_walk_new_finish tells). SP_WALK_ALONE: the old one is dead before its
+ * set was whole; *ret_reader has no records, and whatever descriptors came (for the listeners among them, by
+ * sp_record_take_fd). SP_WALK_RESUMED: the old one goes on and said why. The reader, and the bytes that
+ * records borrow from it, live until sp_walk_new_free. */
 enum sp_walk_end sp_walk_new_take(struct sp_walk_new *walk, struct sp_record_reader **ret_reader,
                                   char trouble[SP_WALK_TROUBLE]);
 /* Everything is loaded: `ready`, and wait for `yours`. MOVED or ALONE: it is ours; `running` has been said,
  * the caller starts. RESUMED: `abort` came: the caller ends by _exit, touching no socket. */
 enum sp_walk_end sp_walk_new_finish(struct sp_walk_new *walk, char trouble[SP_WALK_TROUBLE]);
-/* It cannot be loaded: say so to the old one, which resumes. The caller ends by _exit. */
-void sp_walk_new_refuse(struct sp_walk_new *walk, const char *words);
-void sp_walk_new_free(struct sp_walk_new *walk); /* descriptors that nobody took are closed */
+/* It cannot be loaded: say so to the old one, and wait until it says that it goes on: SP_WALK_RESUMED, the
+ * caller ends by _exit. SP_WALK_ALONE: the old one is dead, nobody serves; the caller starts afresh (as a new
+ * process, if it has loaded something), or fails for its supervisor to start it again. */
+enum sp_walk_end sp_walk_new_refuse(struct sp_walk_new *walk, const char *words);
+/* After SP_WALK_MOVED the old one exits by itself. Its pidfd is readable when it has (borrowed); while it
+ * lives, sockets that we close stay open by its copies, so whoever waits in vain ends it. False: it could not
+ * be. */
+int sp_walk_new_pidfd(const struct sp_walk_new *walk);
+bool sp_walk_new_end_old(struct sp_walk_new *walk);
+/* Descriptors that nobody took are closed (not shut down: others may hold them). NULL is fine. */
+void sp_walk_new_free(struct sp_walk_new *walk);
 
 #endif
