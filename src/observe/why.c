@@ -160,6 +160,8 @@ static void record(struct sp_buf *out, const struct sp_report *r)
     number(out, "bytes_received", r->bytes_received);
     number(out, "bytes_sent", r->bytes_sent);
     number(out, "attempts", r->attempts);
+    if (r->retry_why && r->retry_why < SP_WHY_COUNT)
+        text(out, "retry_reason", sp_str_c(sp_why_row(r->retry_why)->code));
     sp_buf_printf(out, ",\"app_error\":%s,\"oneway\":%s,\"cut\":%s", r->app_error ? "true" : "false",
                   r->oneway ? "true" : "false", r->cut ? "true" : "false");
     addr(out, "downstream", &r->downstream);

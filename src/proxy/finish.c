@@ -256,6 +256,7 @@ void sp_stream_caller_gone(struct sp_stream *s, enum sp_why why)
 
 void sp_stream_callee_gone(struct sp_stream *s, enum sp_why why)
 {
+    bool again = sp_stream_may_go_again(s, why);
     sp_list_remove(&s->out_link);
     s->failed = true;
     if (s->cluster)
@@ -263,6 +264,8 @@ void sp_stream_callee_gone(struct sp_stream *s, enum sp_why why)
     if (!s->failure)
         s->failure = sp_why_row(why)->text;
     s->callee = NULL;
+    if (again && sp_stream_go_again(s, why))
+        return;
     /* What ends a caller's connection is no answer to those who call it backwards. */
     sp_stream_refuse(s, sp_why_row(why)->status ? why : SP_WHY_UPSTREAM_CLOSED);
 }

@@ -18,7 +18,7 @@
 #include "proxy/listener.h"
 #include "proxy/stream_impl.h"
 
-enum { HEAD_ROOM_EXTRA = 512, HEAD_ROOM_MAX = 192 * 1024, CHUNK_ROOM = 32 };
+enum { HEAD_ROOM_EXTRA = 512, HEAD_ROOM_MAX = 192 * 1024, CHUNK_ROOM = 32, AGAIN_BYTES = 4096 };
 
 /* ---- held pieces ---- */
 
@@ -177,13 +177,51 @@ static sp_err send_frame_head(struct sp_stream *s, struct sp_line *to)
     return 0;
 }
 
+static char *put_bytes(char *at, sp_str s)
+{
+    if (s.len)
+        memcpy(at, s.ptr, s.len);
+    return at + s.len;
+}
+
+/* A line that has been used may be closed by the server while the request is on its way. A small request that
+ * is whole is kept, as it was sent, to be sent again then. Out of memory: it is not. */
+static void keep_for_again(struct sp_stream *s, const struct sp_line *to, sp_str head)
+{
+    size_t body = s->first.len + s->held_bytes;
+    bool wanted = to->calls > 1 && s->request_done && !s->repeated && !(s->request.flags & SP_HEAD_TUNNEL);
+    if (!wanted || head.len + body > AGAIN_BYTES)
+        return;
+    char *bytes = sp_arena_alloc_align(&s->arena, head.len + body, 1), *at = bytes;
+    if (!bytes)
+        return;
+    at = put_bytes(at, head);
+    at = put_bytes(at, sp_view_str(s->first));
+    for (const struct sp_held *held = s->held_first; held; held = held->next)
+        at = put_bytes(at, sp_view_str(held->view));
+    s->again_head = sp_str_of(bytes, head.len);
+    s->again_body = sp_str_of(bytes + head.len, body);
+}
+
+static sp_err send_again(struct sp_stream *s, struct sp_line *to)
+{
+    sp_conn_queue(&to->conn, (struct sp_view){ NULL, s->again_head.ptr, s->again_head.len });
+    to->conn.codec->asked(&to->conn.codec_state, &s->request);
+    if (s->again_body.len)
+        write_body(to, &s->request, (struct sp_view){ NULL, s->again_body.ptr, s->again_body.len });
+    return 0;
+}
+
 static sp_err send_http_head(struct sp_stream *s, struct sp_line *to)
 {
+    if (s->repeated && s->again_head.len)
+        return send_again(s, to);
     sp_str sent;
     s->request.flags &= ~(uint32_t)SP_HEAD_LAST; /* our line to the callee lives on */
     sp_err err = write_head(to, &s->request, &sent);
     if (err)
         return err;
+    keep_for_again(s, to, sent);
     to->conn.codec->asked(&to->conn.codec_state, &s->request);
     if (s->first.len)
         write_body(to, &s->request, view_of(s->request_slab, s->first.ptr, s->first.len));
@@ -418,6 +456,7 @@ static void answer_http(struct sp_stream *s, struct sp_event *ev, struct sp_slab
 static void answer_interim(struct sp_stream *s, struct sp_head *head)
 {
     sp_str sent;
+    s->interim = true;
     if (s->request.flags & SP_HEAD_OLD)
         return;
     SP_IGNORE(write_head(s->caller, head, &sent)); /* one that cannot be written is left out */

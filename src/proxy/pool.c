@@ -13,6 +13,9 @@
  * A call that is too big to be held back until it is whole (stream->exclusive) takes a line alone, and so
  * does everyone towards an endpoint that talks back: there, each downstream line has lines of its own.
  *
+ * A call whose line was closed under it (stream->fresh) takes none that has been used, unless no other can be
+ * had: what closed that one may have closed them all.
+ *
  * No byte of a call is written before its line is open: a connect that fails costs nothing but time, and
  * the call may go elsewhere. */
 #include "proxy/line.h"
@@ -137,8 +140,9 @@ sp_err sp_pool_take(struct sp_stream *stream, enum sp_why *ret_why)
     struct sp_endpoint *endpoint = stream->endpoint;
     struct sp_cluster *cluster = stream->cluster;
     bool multiplexed = stream->codec->multiplexed;
-    bool first = sp_list_is_empty(&endpoint->pending);
-    struct sp_line *line = first ? find(endpoint, stream, multiplexed, false) : NULL;
+    bool first = sp_list_is_empty(&endpoint->pending), fresh = stream->fresh;
+    struct sp_line *line = first && !fresh ? find(endpoint, stream, multiplexed, false) : NULL;
+    stream->fresh = false;
     if (line) {
         bind(line, stream);
         return 0;
@@ -149,13 +153,14 @@ sp_err sp_pool_take(struct sp_stream *stream, enum sp_why *ret_why)
         return SP_E_LIMIT;
     }
     if (wants_connect(endpoint, stream, multiplexed) && !start_connect(stream, ret_why)) {
-        line = first && multiplexed ? find(endpoint, stream, true, true) : NULL;
+        line = first && (multiplexed || fresh) ? find(endpoint, stream, multiplexed, true) : NULL;
         if (line) {
             sp_lease_give(&cluster->pending);
             bind(line, stream);
             return 0;
         }
-        if (*ret_why != SP_WHY_POOL_FULL || !may_come_free(endpoint)) {
+        bool comes = fresh || may_come_free(endpoint); /* the line that it has left is about to be gone */
+        if (*ret_why != SP_WHY_POOL_FULL || !comes) {
             sp_lease_give(&cluster->pending);
             return SP_E_LIMIT;
         }

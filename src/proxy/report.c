@@ -165,6 +165,7 @@ void sp_report_call(struct sp_stream *s, const struct sp_line *caller, const str
     report->proto_minor = s->request.proto_ver;
     report->direction = (uint8_t)(s->chain ? s->chain->listener->spec->direction : SP_DIRECTION_NONE);
     report->attempts = s->attempts;
+    report->retry_why = s->retry_why;
     report->app_error = (s->answer.flags & SP_HEAD_APP_ERROR) != 0;
     report->oneway = s->oneway;
     report->chain = s->chain ? s->chain->spec : NULL;

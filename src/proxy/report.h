@@ -37,8 +37,9 @@ struct sp_report {
     sp_addr upstream_local;
     uint32_t raw_status;
     uint16_t status;
-    uint16_t why;     /* enum sp_why */
-    uint8_t protocol; /* enum sp_protocol */
+    uint16_t why;       /* enum sp_why */
+    uint16_t retry_why; /* of the last attempt that was followed by another */
+    uint8_t protocol;   /* enum sp_protocol */
     uint8_t proto_minor;
     uint8_t direction;              /* enum sp_direction */
     uint8_t attempts;               /* 1 = no retry */

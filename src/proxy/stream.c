@@ -1,13 +1,16 @@
 /* stream: the walk of one call.
  *
- *                 ┌────────── retry: pick again ──────────┐
- *   head ──> WALK ┴─> PENDING ──> ATTACHED ──> ANSWER ──> DONE
- *             │          │            │           │
- *             └──────────┴── refuse ──┴── cut ────┘        each end writes one report
+ *             ┌── pick elsewhere ──┬── once more ──┐
+ *   head ──> WALK ──> PENDING ─────┴──> ATTACHED ──┴> ANSWER ──> DONE
+ *             │          │                 │             │
+ *             └──────────┴───── refuse ────┴──── cut ────┘        each end writes one report
  *
  * The phases stand in a table below: admit, route, answer ourselves, edit, cluster, limit, pick, attach. Each
  * takes the stream and says go on, wait, or over. When the pool gives the line later, the call goes on in
  * sp_stream_attached; when a connect fails and the policy allows, it re-enters at `pick`.
+ *
+ * A kept line that the server closes just as a call is sent on it says nothing about that call. Such a call is
+ * sent once more, on a fresh line (sp_stream_may_go_again): the one retry that no policy has to ask for.
  *
  * After that nothing is decided any more: forward.c carries the bytes, finish.c ends the call.
  *
@@ -44,17 +47,17 @@ static enum phase_result limit(struct sp_stream *s);
 static enum phase_result pick(struct sp_stream *s);
 static enum phase_result attach(struct sp_stream *s);
 
-enum { PHASE_PICK = 6 };
+enum { PHASE_PICK = 6, PHASE_ATTACH };
 
 static enum phase_result (*const phases[])(struct sp_stream *s) = {
-    admit,               /* refuses with BACKWARD, UPGRADE_REFUSED; before it stands TOO_MANY_STREAMS */
-    route,               /* NO_ROUTE, REGEX_LIMIT */
-    answer_self,         /* REDIRECT, DIRECT */
-    cluster,             /* NO_CLUSTER, PROTOCOL_MISMATCH */
-    edit,                /* MEMORY */
-    limit,               /* BREAKER */
-    [PHASE_PICK] = pick, /* NO_HEALTHY, DNS, NO_ORIGINAL_DST; NO_CLUSTER, when it went meanwhile */
-    attach,              /* POOL_FULL, CONNECT, CONNECT_TIMEOUT, RETRY_LIMIT, DESCRIPTORS, MEMORY */
+    admit,                   /* refuses with BACKWARD, UPGRADE_REFUSED; before it stands TOO_MANY_STREAMS */
+    route,                   /* NO_ROUTE, REGEX_LIMIT */
+    answer_self,             /* REDIRECT, DIRECT */
+    cluster,                 /* NO_CLUSTER, PROTOCOL_MISMATCH */
+    edit,                    /* MEMORY */
+    limit,                   /* BREAKER */
+    [PHASE_PICK] = pick,     /* NO_HEALTHY, DNS, NO_ORIGINAL_DST; NO_CLUSTER, when it went meanwhile */
+    [PHASE_ATTACH] = attach, /* POOL_FULL, CONNECT, CONNECT_TIMEOUT, RETRY_LIMIT, DESCRIPTORS, MEMORY */
 };
 
 static const struct sp_sm_state states[] = {
@@ -63,7 +66,8 @@ static const struct sp_sm_state states[] = {
                                      SP_SM_TO(SP_STREAM_DONE) },
     [SP_STREAM_PENDING] = { "pending", SP_SM_TO(SP_STREAM_WALK) | SP_SM_TO(SP_STREAM_ATTACHED) |
                                            SP_SM_TO(SP_STREAM_DONE) },
-    [SP_STREAM_ATTACHED] = { "attached", SP_SM_TO(SP_STREAM_ANSWER) | SP_SM_TO(SP_STREAM_DONE) },
+    [SP_STREAM_ATTACHED] = { "attached", SP_SM_TO(SP_STREAM_WALK) | SP_SM_TO(SP_STREAM_ANSWER) |
+                                             SP_SM_TO(SP_STREAM_DONE) },
     [SP_STREAM_ANSWER] = { "answer", SP_SM_TO(SP_STREAM_DONE) },
     [SP_STREAM_DONE] = { "done", SP_SM_TO(SP_STREAM_FREE) },
 };
@@ -515,6 +519,12 @@ static enum phase_result limit(struct sp_stream *s)
     return GO;
 }
 
+/* A reason that says that nothing has left must not be said of a call that a server may have seen. */
+static enum sp_why honest(const struct sp_stream *s, enum sp_why why)
+{
+    return s->repeated ? SP_WHY_UPSTREAM_CLOSED : why;
+}
+
 static enum phase_result pick(struct sp_stream *s)
 {
     struct sp_balance_key key = { .avoid = s->tried, .avoid_count = SP_MIN(s->attempts, SP_STREAM_TRIED) };
@@ -529,7 +539,7 @@ static enum phase_result pick(struct sp_stream *s)
     s->endpoint = sp_cluster_pick(s->cluster, &key, dst, &why);
     if (!s->endpoint) {
         sp_cell_add(&s->cluster->cells.lb_no_endpoint, 1);
-        return refused(s, why);
+        return refused(s, honest(s, why));
     }
     s->endpoint->users++;
     s->endpoint->active++;
@@ -604,7 +614,7 @@ static bool take_retry(struct sp_stream *s, enum sp_why why)
     const struct sp_retry *retry = &route->retry;
     bool wanted = (retry->on & SP_RETRY_CONNECT_FAILURE) &&
                   (why == SP_WHY_CONNECT || why == SP_WHY_CONNECT_TIMEOUT);
-    if (!wanted || s->attempts > retry->retries)
+    if (!wanted || s->attempts > retry->retries + s->repeated)
         return false;
     if (!sp_lease_take(&s->cluster->retries)) {
         sp_cell_add(&s->cluster->cells.rq_retry_overflow, 1);
@@ -612,7 +622,57 @@ static bool take_retry(struct sp_stream *s, enum sp_why why)
         return false;
     }
     s->retrying = true;
+    s->retry_why = (uint16_t)why;
     sp_cell_add(&s->cluster->cells.rq_retry, 1);
+    return true;
+}
+
+/* RFC 9110 9.2.2: to do it twice is as to do it once. */
+static bool is_idempotent(sp_str method)
+{
+    static const char *const methods[] = { "GET", "HEAD", "PUT", "DELETE", "OPTIONS", "TRACE" };
+    for (unsigned i = 0; i < SP_COUNTOF(methods); i++)
+        if (sp_str_eq(method, sp_str_c(methods[i])))
+            return true;
+    return false;
+}
+
+/* RFC 9112 9.3.1. Nothing of an answer has come, and the server either has not got a byte of the request, or
+ * may get it twice. */
+bool sp_stream_may_go_again(const struct sp_stream *s, enum sp_why why)
+{
+    const struct sp_conn *conn = &s->callee->conn;
+    bool closed = why == SP_WHY_UPSTREAM_CLOSED || why == SP_WHY_UPSTREAM_RESET;
+    if (!s->again_head.len || s->repeated || !closed || !s->caller)
+        return false;
+    if (s->answer_started || s->interim || conn->in_len)
+        return false;
+    bool unsent = conn->out_bytes >= s->again_head.len + s->again_body.len &&
+                  !(s->request.flags & SP_HEAD_CHUNKED);
+    return unsent || is_idempotent(s->request.method);
+}
+
+bool sp_stream_go_again(struct sp_stream *s, enum sp_why why)
+{
+    if (!sp_lease_take(&s->cluster->retries)) {
+        sp_cell_add(&s->cluster->cells.rq_retry_overflow, 1);
+        return false;
+    }
+    sp_cell_add(&s->cluster->cells.rq_retry, 1);
+    s->retrying = s->repeated = s->fresh = true;
+    s->retry_why = (uint16_t)why;
+    s->head_sent = s->request_sent = false;
+    sp_stream_move(s, SP_STREAM_WALK);
+    if (s->endpoint->gone) {
+        leave_endpoint(s);
+        walk(s, PHASE_PICK);
+        return true;
+    }
+    sp_cell_add(&s->endpoint->rq_total, 1);
+    if (s->attempts < SP_STREAM_TRIED)
+        s->tried[s->attempts] = s->endpoint;
+    s->attempts++;
+    walk(s, PHASE_ATTACH);
     return true;
 }
 
@@ -622,7 +682,7 @@ void sp_stream_connect_failed(struct sp_stream *s, enum sp_why why, const char *
     s->failed = why == SP_WHY_CONNECT || why == SP_WHY_CONNECT_TIMEOUT;
     give_retry(s);
     if (!take_retry(s, why)) {
-        sp_stream_refuse(s, why); /* the endpoint is kept: the record names it */
+        sp_stream_refuse(s, honest(s, why)); /* the endpoint is kept: the record names it */
         return;
     }
     sp_cell_add(&s->endpoint->rq_error, 1);

@@ -48,11 +48,14 @@ struct sp_stream {
     sp_ns active_ns;   /* last byte either way */
     uint64_t started_wall_ns;
     uint64_t request_bytes, answer_bytes;
+    sp_str again_head,
+        again_body; /* a copy of what was sent, on a line that had been used before; or empty */
     struct sp_endpoint *tried[SP_STREAM_TRIED];
     /* to fix the frame's checksum with as the body passes; request's, then answer's */
     uint32_t delta;
     uint64_t body_left; /* of the message that passes */
     uint16_t why;       /* enum sp_why */
+    uint16_t retry_why; /* of the last attempt that failed and was followed by another */
     uint8_t state;      /* enum sp_stream_state */
     uint8_t attempts;
     bool request_done; /* all of it has come */
@@ -63,6 +66,9 @@ struct sp_stream {
     bool waits;    /* in the pool's pending list */
     bool failed;   /* by the endpoint's fault: no connection, or it ended before the answer did */
     bool retrying; /* a share of the cluster's retries is ours to give back */
+    bool interim;  /* an interim answer has come */
+    bool repeated; /* it was sent anew, because its line had just been closed: once is all */
+    bool fresh;    /* wants a line that has not been used */
     bool tunnel;
     bool own_answer; /* the answer is ours, not the upstream's */
     uint8_t tunnel_ends;

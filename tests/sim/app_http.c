@@ -562,6 +562,7 @@ static void write_request(struct http_cconn *c, struct asked *asked)
     struct sp_buf *out = &c->conn.out;
     struct kind kind = draw_kind(c, asked);
     draw_sizes(c, call);
+    call->idempotent = !kind.body;
     if (!kind.body && !asked->upgrade)
         call->ask_bytes = 0;
     sp_buf_printf(

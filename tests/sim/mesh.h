@@ -40,6 +40,7 @@ struct mesh_call {
     uint64_t token;
     enum mesh_outcome outcome;
     uint32_t seen;     /* how often a server's app read the whole head */
+    bool idempotent;   /* a sidecar may send it once more */
     uint32_t answered; /* how often it has begun to answer */
     uint32_t mode;     /* what the server is asked to do: app_*.h */
     uint32_t ask_bytes, answer_bytes;

@@ -389,8 +389,11 @@ static void why_finds_a_call_in_whichever_worker_it_was(void **state)
     add_report(&p->workers[0], 101, SP_WHY_NO_ROUTE, "id-2", "/two");
     add_report(&p->workers[1], 102, SP_WHY_TIMEOUT, "id-3", "/three");
     add_report(&p->workers[1], 103, SP_WHY_CONNECT, "id-2", "/two again");
+    p->workers[1].recent[0].attempts = 2;
+    p->workers[1].recent[0].retry_why = SP_WHY_UPSTREAM_CLOSED;
     char *page = paper_page(p, "/why?id=id-3", &answer);
     expect_json(page);
+    assert_non_null(strstr(page, "\"attempts\":2,\"retry_reason\":\"UPSTREAM_CLOSED\""));
     assert_non_null(strstr(page, "\"records_looked_at\":4"));
     assert_non_null(strstr(page, "\"time\":\"1970-01-01T00:01:42.000Z\",\"reason\":\"TIMEOUT\""));
     assert_non_null(strstr(page, "\"text\":\"the answer did not come in time\""));

@@ -335,6 +335,189 @@ static void large_requests_get_lines_up_to_the_limit_and_then_wait(void **state)
     kit_free(kit);
 }
 
+/* --- a kept line that is closed as a call is sent on it -------------------------------------------------- */
+
+/* One call has come and gone on the caller's line and on the server's. */
+static struct peer *kept_line(struct peer *caller, struct door *door)
+{
+    say(caller, ask_a);
+    struct peer *server = door_next(door);
+    hear_head(server, "GET /a");
+    say(server, answer);
+    hear_head(caller, "HTTP/1.1 204");
+    kit_run(caller->kit, 10);
+    return server;
+}
+
+static void a_call_on_a_kept_line_that_is_closed_is_sent_once_more(void **state)
+{
+    (void)state;
+    static const char *const asks[] = { "GET /b HTTP/1.1\r\nHost: a\r\n\r\n",
+                                        "PUT /b HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody",
+                                        "DELETE /b HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
+                                        "4\r\nbody\r\n0\r\n\r\n" };
+    for (unsigned i = 0; i < 2 * SP_COUNTOF(asks); i++) {
+        struct door *door;
+        struct kit *kit = kit_limited(SP_PROTO_HTTP1, i & 1 ? 1 : 1024, 1024, &door);
+        struct peer *caller = kit_call(kit, KIT_OUT), *server = kept_line(caller, door);
+        say(caller, asks[i / 2]);
+        kit_run(kit, 10);
+        sp_str first = heard(server);
+        assert_true(first.len > 0);
+        char *was = strndup(first.ptr, first.len);
+        app_conn_use(&server->conn, first.len);
+        leave(server, i / 2 == 1);
+        server = door_next(door);
+        hear(server, was); /* the same bytes */
+        hear_nothing(server, 10);
+        say(server, answer);
+        hear_head(caller, "HTTP/1.1 204");
+        assert_int_equal(last_report(kit)->attempts, 2);
+        assert_int_equal(last_report(kit)->why, SP_WHY_NONE);
+        assert_int_equal(last_report(kit)->retry_why,
+                         i / 2 == 1 ? SP_WHY_UPSTREAM_RESET : SP_WHY_UPSTREAM_CLOSED);
+        assert_int_equal(sp_cell_get(&cells(kit)->rq_retry), 1);
+        assert_int_equal(sp_cell_get(&cells(kit)->rq_retry_success), 1);
+        assert_int_equal(the_cluster(kit, "app")->retries.used, 0);
+        assert_int_equal(sp_cell_get(&the_endpoint(kit, "app", 0)->rq_error), 0);
+        free(was);
+        say(caller, ask_a); /* and all goes on */
+        hear_head(server, "GET /a");
+        say(server, answer);
+        hear_head(caller, "HTTP/1.1 204");
+        kit_free(kit);
+    }
+}
+
+static void what_might_be_done_twice_is_not_sent_again(void **state)
+{
+    (void)state;
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_HTTP1, &door);
+    struct peer *caller = kit_call(kit, KIT_OUT), *server = kept_line(caller, door);
+    say(caller, "POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
+    hear_head(server, "POST /b");
+    hear(server, "body");
+    leave(server, false);
+    hear_refusal(caller, 503, "UPSTREAM_CLOSED");
+    assert_int_equal(sp_cell_get(&cells(kit)->rq_retry), 0);
+    assert_true(door_is_quiet(door, 100));
+    kit_free(kit);
+}
+
+static void what_has_not_left_is_sent_again_whatever_it_is(void **state)
+{
+    (void)state;
+    enum { BYTES = 250 * 1000 };
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_HTTP1, &door);
+    struct peer *caller = kit_call(kit, KIT_OUT);
+    char *body = calloc(1, BYTES + 1);
+    memset(body, 'x', BYTES);
+    say(caller, "POST /a HTTP/1.1\r\nHost: a\r\nContent-Length: 250000\r\n\r\n");
+    struct peer *server = door_next(door);
+    hear_head(server, "POST /a");
+    sp_sock_read(&server->conn.sock, false); /* the rest of it stays with the sidecar */
+    say(caller, body);
+    kit_run(kit, 100);
+    say(server, answer);
+    hear_head(caller, "HTTP/1.1 204");
+    say(caller, "POST /b HTTP/1.1\r\nHost: a\r\nContent-Length: 4\r\n\r\nbody");
+    kit_run(kit, 10);
+    say_fin(server);
+    server = door_next(door);
+    hear_head(server, "POST /b");
+    hear(server, "body");
+    say(server, answer);
+    hear_head(caller, "HTTP/1.1 204");
+    assert_int_equal(sp_cell_get(&cells(kit)->rq_retry), 1);
+    free(body);
+    kit_free(kit);
+}
+
+static void what_has_begun_to_be_answered_is_not_sent_again(void **state)
+{
+    (void)state;
+    static const char *const begun[] = { "HTTP/1.1 103 Early Hints\r\n\r\n", "HTTP/1.1 200 O" };
+    for (unsigned i = 0; i < SP_COUNTOF(begun); i++) {
+        struct door *door;
+        struct kit *kit = kit_usual(SP_PROTO_HTTP1, &door);
+        struct peer *caller = kit_call(kit, KIT_OUT), *server = kept_line(caller, door);
+        say(caller, ask_a);
+        hear_head(server, "GET /a");
+        say(server, begun[i]);
+        kit_run(kit, 10);
+        leave(server, false);
+        if (i == 0)
+            hear_head(caller, "HTTP/1.1 103");
+        hear_refusal(caller, 503, "UPSTREAM_CLOSED");
+        assert_true(door_is_quiet(door, 100));
+        kit_free(kit);
+    }
+}
+
+static void a_call_is_sent_again_once_and_on_a_fresh_line(void **state)
+{
+    (void)state;
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_HTTP1, &door);
+    struct peer *callers[2], *servers[2];
+    for (int i = 0; i < 2; i++) { /* two kept lines */
+        callers[i] = kit_call(kit, KIT_OUT);
+        say(callers[i], ask_a);
+        servers[i] = door_next(door);
+        hear_head(servers[i], "GET /a");
+    }
+    for (int i = 0; i < 2; i++) {
+        say(servers[i], answer);
+        hear_head(callers[i], "HTTP/1.1 204");
+    }
+    say(callers[0], ask_a);
+    hear_head(servers[1], "GET /a");
+    leave(servers[1], false);
+    struct peer *third = door_next(door); /* the other kept line may be as old */
+    hear_head(third, "GET /a");
+    assert_int_equal(heard(servers[0]).len, 0);
+    leave(third, false);
+    hear_refusal(callers[0], 503, "UPSTREAM_CLOSED");
+    assert_true(door_is_quiet(door, 100));
+    assert_int_equal(last_report(kit)->attempts, 2);
+    kit_free(kit);
+}
+
+static void a_call_that_finds_no_line_to_be_sent_again_on_may_have_been_seen(void **state)
+{
+    (void)state;
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_HTTP1, &door);
+    struct peer *caller = kit_call(kit, KIT_OUT), *server = kept_line(caller, door);
+    say(caller, ask_a);
+    hear_head(server, "GET /a");
+    door_close(door);
+    leave(server, false);
+    hear_refusal(caller, 503, "UPSTREAM_CLOSED"); /* not CONNECT, which says that nothing has left */
+    assert_int_equal(sp_cell_get(&the_endpoint(kit, "app", 0)->rq_error), 1);
+    kit_free(kit);
+}
+
+static void the_clusters_limit_of_retries_holds(void **state)
+{
+    (void)state;
+    struct kit *kit = kit_new(1);
+    kit_cluster(kit)->limits.retries = 0;
+    kit_listener(kit, SP_PROTO_HTTP1);
+    kit_apply(kit);
+    struct door *door = kit_door(kit, KIT_APP);
+    struct peer *caller = kit_call(kit, KIT_OUT), *server = kept_line(caller, door);
+    say(caller, ask_a);
+    hear_head(server, "GET /a");
+    leave(server, false);
+    hear_refusal(caller, 503, "UPSTREAM_CLOSED");
+    assert_int_equal(sp_cell_get(&cells(kit)->rq_retry_overflow), 1);
+    assert_int_equal(sp_cell_get(&cells(kit)->rq_retry), 0);
+    kit_free(kit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -352,6 +535,13 @@ int main(void)
         cmocka_unit_test(all_who_wait_for_a_shared_connect_fail_with_it),
         cmocka_unit_test(one_way_calls_that_wait_are_served_without_end_of_the_stack),
         cmocka_unit_test(large_requests_get_lines_up_to_the_limit_and_then_wait),
+        cmocka_unit_test(a_call_on_a_kept_line_that_is_closed_is_sent_once_more),
+        cmocka_unit_test(what_might_be_done_twice_is_not_sent_again),
+        cmocka_unit_test(what_has_not_left_is_sent_again_whatever_it_is),
+        cmocka_unit_test(what_has_begun_to_be_answered_is_not_sent_again),
+        cmocka_unit_test(a_call_is_sent_again_once_and_on_a_fresh_line),
+        cmocka_unit_test(a_call_that_finds_no_line_to_be_sent_again_on_may_have_been_seen),
+        cmocka_unit_test(the_clusters_limit_of_retries_holds),
     };
     return cmocka_run_group_tests_name("proxy pool", tests, NULL, NULL);
 }
