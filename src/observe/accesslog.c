@@ -357,12 +357,25 @@ sp_err sp_accesslog_add_ring(struct sp_accesslog *log, struct sp_ring *ring)
     return 0;
 }
 
-void sp_accesslog_reopen(struct sp_accesslog *log)
+void sp_accesslog_reopen(struct sp_accesslog *log, void (*on_error)(void *arg, const char *path, sp_err err),
+                         void *arg)
 {
     (void)drain(log, DRAIN_MAX); /* how many there were matters to the timer alone */
-    for (size_t i = 0; i < log->files.len; i++)
-        if (sp_file_log_reopen(&file_at(log, i)->log))
-            log->view.errors++; /* the old file goes on */
+    for (size_t i = 0; i < log->files.len; i++) {
+        struct sp_file_log *file = &file_at(log, i)->log;
+        sp_err err = sp_file_log_reopen(file);
+        if (!err)
+            continue;
+        log->view.errors++;
+        if (on_error)
+            on_error(arg, file->path, err);
+    }
+}
+
+void sp_accesslog_finish(struct sp_accesslog *log)
+{
+    while (drain(log, DRAIN_MAX) == DRAIN_MAX)
+        ;
 }
 
 void sp_accesslog_set(struct sp_accesslog *log, bool on, uint32_t flush_ms)
@@ -394,8 +407,7 @@ void sp_accesslog_free(struct sp_accesslog *log)
 {
     if (!log)
         return;
-    while (drain(log, DRAIN_MAX) == DRAIN_MAX)
-        ;
+    sp_accesslog_finish(log);
     sp_timer_stop(log->loop, &log->timer);
     while (log->files.len) {
         close_file(log, file_at(log, log->files.len - 1));

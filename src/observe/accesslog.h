@@ -25,7 +25,7 @@ struct sp_accesslog_view {
     uint64_t lines;
     uint64_t lost;       /* records: rings that were full, chains that nobody knows any more */
     uint64_t lost_bytes; /* that files did not take */
-    uint64_t errors;     /* files that could not be opened */
+    uint64_t errors;     /* times that a file could not be opened, at first or anew */
     uint64_t waiting;    /* records in the rings: no lines yet */
 };
 
@@ -39,7 +39,11 @@ sp_err sp_accesslog_apply(struct sp_accesslog *log, struct sp_snapshot *snapshot
 sp_err sp_accesslog_add_ring(struct sp_accesslog *log, struct sp_ring *ring) SP_MUST_USE;
 /* Empty the rings now. */
 void sp_accesslog_wake(struct sp_accesslog *log);
-void sp_accesslog_reopen(struct sp_accesslog *log);
+/* Every file by its name. One that cannot be opened goes on as it is; `on_error` (may be NULL) is told. */
+void sp_accesslog_reopen(struct sp_accesslog *log, void (*on_error)(void *arg, const char *path, sp_err err),
+                         void *arg);
+/* Everything that workers have put into their rings is in the files, or counted as lost. */
+void sp_accesslog_finish(struct sp_accesslog *log);
 /* Off: records are taken and dropped. */
 void sp_accesslog_set(struct sp_accesslog *log, bool on, uint32_t flush_ms);
 struct sp_accesslog_view sp_accesslog_view(const struct sp_accesslog *log);

@@ -246,6 +246,8 @@ static bool process(struct sp_page *page, struct sp_buf *out)
         one(out, "sampan_access_log_lost_total", "records that no line was written of", "counter", log.lost);
         one(out, "sampan_access_log_lost_bytes_total", "bytes that a file did not take", "counter",
             log.lost_bytes);
+        one(out, "sampan_access_log_errors_total", "times that a file could not be opened, at first or anew",
+            "counter", log.errors);
     }
     struct sp_admin_lightsdk sdk;
     if (sp_admin_lightsdk(admin, &sdk))

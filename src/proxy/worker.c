@@ -145,6 +145,13 @@ static void free_kept(struct sp_worker *worker)
     worker->free_line_count = worker->free_stream_count = 0;
 }
 
+void sp_worker_cut(struct sp_worker *worker)
+{
+    worker->reports_direct = true;
+    worker->draining = true;
+    cut_everything(worker);
+}
+
 void sp_worker_deinit(struct sp_worker *worker)
 {
     worker->draining = true;
@@ -504,6 +511,10 @@ static void tell_reader(struct sp_worker *worker)
     uint32_t waiting = ring->tail - __atomic_load_n(&ring->head, __ATOMIC_RELAXED);
     if (waiting < ring->cap / 4 || !worker->on_reports)
         return;
+    if (worker->reports_direct) {
+        worker->on_reports(worker);
+        return;
+    }
     if (__atomic_exchange_n(&worker->reports_told, true, __ATOMIC_ACQ_REL))
         return;
     worker->reports_mail.on_mail = on_reports_mail;

@@ -42,6 +42,7 @@ struct sp_worker {
     uint64_t recent_at;
     struct sp_mail reports_mail;                  /* the ring fills: whoever empties it is told */
     bool reports_told;                            /* atomic: the mail is out */
+    bool reports_direct;                          /* there is one thread left: on_reports without mail */
     void (*on_reports)(struct sp_worker *worker); /* on the main loop; NULL: nobody empties the ring */
     void *on_reports_arg;
     struct sp_series *series; /* published list */
@@ -66,6 +67,9 @@ sp_err sp_worker_init(struct sp_worker *worker, struct sp_process *process, stru
                       uint32_t index) SP_MUST_USE;
 /* Everything is cut. */
 void sp_worker_deinit(struct sp_worker *worker);
+/* The same, and the worker stays: so that who reads its reports gets those of the calls that were cut. Its
+ * thread has ended and the caller's is the main loop's: on_reports is called from inside. */
+void sp_worker_cut(struct sp_worker *worker);
 
 /* Descriptors opened ahead by cmd, by listener name; NULL: open our own. */
 struct sp_listen_fds {

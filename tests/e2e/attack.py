@@ -50,6 +50,8 @@ SCENARIOS = {
     "killed": life.killed,
     "configurations": files.configurations,
     "socket-files": files.socket_files,
+    "reopen-fails": files.reopen_fails,
+    "last-lines": files.last_lines,
     "flood": floods.connections,
     "depths": floods.depths,
 }

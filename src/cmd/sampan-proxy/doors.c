@@ -275,11 +275,37 @@ sp_err doors_open(struct server *server, struct doors **ret_doors)
     return 0;
 }
 
+struct reopening {
+    struct server *server;
+    bool failed;
+};
+
+static void on_reopen_error(void *arg, const char *path, sp_err err)
+{
+    struct reopening *reopening = arg;
+    reopening->failed = true;
+    sp_log_line(&reopening->server->log, SP_LOG_WARN,
+                "a log file cannot be opened anew; its lines go on into the old one", "path=%s error=%s",
+                path, sp_err_str(err));
+}
+
 bool doors_reopen_logs(struct doors *doors)
 {
-    uint64_t before = sp_accesslog_view(doors->log).errors;
-    sp_accesslog_reopen(doors->log);
-    return sp_accesslog_view(doors->log).errors == before;
+    struct reopening reopening = { .server = doors->server };
+    sp_accesslog_reopen(doors->log, on_reopen_error, &reopening);
+    return !reopening.failed;
+}
+
+/* Figures go with the process: what was lost at the very end would never be seen. */
+static void finish_log(struct doors *doors)
+{
+    sp_accesslog_finish(doors->log);
+    struct sp_accesslog_view view = sp_accesslog_view(doors->log);
+    if (view.lost || view.lost_bytes)
+        sp_log_line(&doors->server->log, SP_LOG_WARN, "the access log is not whole",
+                    "lines=%llu lost=%llu lost_bytes=%llu", (unsigned long long)view.lines,
+                    (unsigned long long)view.lost, (unsigned long long)view.lost_bytes);
+    sp_accesslog_free(doors->log);
 }
 
 void doors_close_admin(struct doors *doors)
@@ -300,6 +326,6 @@ void doors_free(struct doors *doors)
         return;
     doors_close_admin(doors);
     if (doors->log)
-        sp_accesslog_free(doors->log);
+        finish_log(doors);
     sp_mem_free(doors);
 }

@@ -12,7 +12,7 @@ struct doors;
 /* Before the threads start; workers are made. Says on the log what it could not open; only memory is an
  * error. */
 sp_err doors_open(struct server *server, struct doors **ret_doors) SP_MUST_USE;
-/* SIGHUP. False: some file could not be opened; the old one goes on. */
+/* SIGHUP. False: some file could not be opened; the log says which, and the old one goes on. */
 bool doors_reopen_logs(struct doors *doors);
 /* Admin goes before the threads are stopped, the log when they have ended. NULL is fine. */
 void doors_close_admin(struct doors *doors);

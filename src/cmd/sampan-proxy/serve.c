@@ -241,8 +241,6 @@ static void on_signal(void *arg, int signal)
     }
     if (doors_reopen_logs(server->doors))
         sp_log_line(&server->log, SP_LOG_INFO, "log files opened anew", NULL);
-    else
-        sp_log_line(&server->log, SP_LOG_WARN, "a log file cannot be opened anew; the old one goes on", NULL);
 }
 
 static void stop_threads(struct server *server)
@@ -263,6 +261,9 @@ static void take_down(struct server *server)
         if (server->threads[i].loop)
             sp_loop_turn(server->threads[i].loop, 0); /* mail that was out comes home */
     sp_loop_turn(server->loop, 0);
+    for (uint32_t i = 0; i < server->thread_count; i++)
+        if (server->threads[i].made)
+            sp_worker_cut(&server->threads[i].worker); /* calls that are cut are logged too */
     doors_free(server->doors);
     for (uint32_t i = 0; i < server->thread_count; i++) {
         struct thread *thread = &server->threads[i];

@@ -2,6 +2,8 @@
  * its own; what cannot be written is counted. */
 #include "lib/http.h"
 
+#include <sys/stat.h>
+
 #include "base/mem.h"
 #include "base/buf.h"
 #include "base/ring.h"
@@ -20,6 +22,7 @@ struct world {
     struct sp_ring ring;
     char folder[64], path[100], moved[100];
     struct sp_listener_spec *listener;
+    int errors;
 };
 
 /* ---- one line ---- */
@@ -325,11 +328,42 @@ static void after_rotation_lines_go_to_the_new_file(void **state)
     sp_accesslog_wake(w->log);
     assert_int_equal(rename(w->path, w->moved), 0);
     push(w, chain, 201); /* was there before the signal: goes to the old one */
-    sp_accesslog_reopen(w->log);
+    sp_accesslog_reopen(w->log, NULL, NULL);
     push(w, chain, 202);
     sp_accesslog_wake(w->log);
     expect_file(w->moved, "200\n201\n");
     expect_file(w->path, "202\n");
+}
+
+static void remember_error(void *arg, const char *path, sp_err err)
+{
+    struct world *w = arg;
+    assert_string_equal(path, w->path);
+    assert_int_equal(err, SP_E_INVALID);
+    w->errors++;
+}
+
+static void a_file_that_cannot_be_opened_anew_goes_on_as_it_is_and_is_told(void **state)
+{
+    struct world *w = *state;
+    const struct sp_chain_spec *chain = apply(w, "%RESPONSE_CODE%", 0);
+    push(w, chain, 200);
+    sp_accesslog_wake(w->log);
+    assert_int_equal(rename(w->path, w->moved), 0);
+    assert_int_equal(mkdir(w->path, 0700), 0);
+    sp_accesslog_reopen(w->log, remember_error, w);
+    sp_accesslog_reopen(w->log, remember_error, w);
+    assert_int_equal(w->errors, 2);
+    assert_int_equal(sp_accesslog_view(w->log).errors, 2);
+    push(w, chain, 201);
+    sp_accesslog_wake(w->log);
+    expect_file(w->moved, "200\n201\n");
+    assert_int_equal(rmdir(w->path), 0);
+    sp_accesslog_reopen(w->log, remember_error, w);
+    push(w, chain, 202);
+    sp_accesslog_finish(w->log);
+    expect_file(w->path, "202\n");
+    assert_int_equal(sp_accesslog_view(w->log).errors, 2);
 }
 
 static void a_new_snapshot_changes_the_format_and_late_records_keep_theirs(void **state)
@@ -447,6 +481,7 @@ int main(void)
         TEST(what_is_left_at_the_end_is_written),
         TEST(a_full_ring_loses_records_and_counts_them),
         TEST(after_rotation_lines_go_to_the_new_file),
+        TEST(a_file_that_cannot_be_opened_anew_goes_on_as_it_is_and_is_told),
         TEST(a_new_snapshot_changes_the_format_and_late_records_keep_theirs),
         TEST(a_snapshot_that_cannot_be_logged_leaves_the_one_before),
         TEST(switched_off_it_takes_records_and_writes_none),
