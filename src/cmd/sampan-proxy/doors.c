@@ -13,27 +13,30 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "cmd/sampan-proxy/basedir.h"
 #include "cmd/sampan-proxy/config.h"
 #include "cmd/sampan-proxy/options.h"
 #include "cmd/sampan-proxy/server.h"
 #include "cmd/sampan-proxy/sockfile.h"
+#include "cmd/sampan-proxy/takeover.h"
+#include "cmd/sampan-proxy/upgrade.h"
 #include "io/file.h"
 #include "io/sock.h"
+#include "lightsdk/handoff.h"
 #include "lightsdk/lightsdk.h"
 #include "lightsdk/view.h"
 #include "observe/accesslog.h"
 #include "observe/admin.h"
+#include "observe/handoff.h"
 #include "observe/runtime.h"
 #include "rpc/http.h"
-
-enum { PATH_BYTES = 4096 };
 
 struct doors {
     struct server *server;
     struct sp_admin *admin;
     struct sp_accesslog *log;
     struct sp_lightsdk *sdk; /* NULL: the bootstrap asks for none */
-    char base_dir[PATH_BYTES], socket_path[PATH_BYTES];
+    char base_dir[BASEDIR_BYTES], socket_path[BASEDIR_BYTES];
     struct sockfile socket; /* of admin, when it could be opened */
 };
 
@@ -150,17 +153,9 @@ static const struct sp_admin_ops admin_ops = {
 static bool find_socket_path(struct doors *doors)
 {
     const struct server *server = doors->server;
-    const char *runtime = sp_proc_env("XDG_RUNTIME_DIR");
-    if (server->options->base_dir)
-        snprintf(doors->base_dir, sizeof(doors->base_dir), "%s", server->options->base_dir);
-    else
-        snprintf(doors->base_dir, sizeof(doors->base_dir), "%s/sampan",
-                 runtime && *runtime ? runtime : "/run");
-    uint64_t hash = sp_str_xxh64(sp_str_c(server->config->real_path), 0);
-    int n = snprintf(doors->socket_path, sizeof(doors->socket_path), "%.3900s/%016llx.admin.sock",
-                     doors->base_dir, (unsigned long long)hash);
-    sp_err err = sp_file_make_dirs(doors->base_dir, 0700);
-    if (!err && n > 0 && (size_t)n < sizeof(doors->socket_path))
+    basedir_print(server->options, doors->base_dir);
+    sp_err err = basedir_path(server->options, server->config, ".admin.sock", doors->socket_path);
+    if (!err)
         return true;
     sp_log_line(doors->server->log.sink ? &doors->server->log : NULL, SP_LOG_WARN, "no Unix socket for admin",
                 "base_dir=%s error=%s", doors->base_dir, sp_err_str(err));
@@ -172,6 +167,7 @@ static sp_err open_admin(struct doors *doors)
     struct server *server = doors->server;
     const char *why = "";
     bool has_folder = find_socket_path(doors);
+    const sp_addr unix_addr = { .family = SP_ADDR_UNIX, .path = doors->socket_path };
     struct sp_admin_config config = {
         .ops = &admin_ops,
         .arg = server,
@@ -184,6 +180,9 @@ static sp_err open_admin(struct doors *doors)
         .config_path = server->options->config,
         .base_dir = doors->base_dir,
         .accesslog = doors->log,
+        .has_handed = server->takeover != NULL,
+        .handed_unix = takeover_door(server, UPGRADE_ADMIN_UNIX, &unix_addr),
+        .handed_tcp = takeover_door(server, UPGRADE_ADMIN_TCP, &server->config->settings.admin),
     };
     doors->admin = sp_admin_new(server->loop, &config, &why);
     if (doors->admin && sp_admin_has_unix(doors->admin))
@@ -246,7 +245,9 @@ static sp_err open_sdk(struct doors *doors)
     if (!doors->sdk)
         return SP_E_NOMEM;
     struct sp_listen_config where = { .addr = settings->lightsdk.api };
-    sp_err err = sp_http_server_listen(sp_lightsdk_server(doors->sdk), &where);
+    int handed = takeover_door(server, UPGRADE_LIGHT_SDK, &where.addr);
+    sp_err err = handed >= 0 ? sp_http_server_adopt(sp_lightsdk_server(doors->sdk), handed)
+                             : sp_http_server_listen(sp_lightsdk_server(doors->sdk), &where);
     char text[SP_ADDR_TEXT_BYTES];
     sp_addr_print(&where.addr, text, sizeof(text));
     if (err)
@@ -306,6 +307,56 @@ static void finish_log(struct doors *doors)
                     "lines=%llu lost=%llu lost_bytes=%llu", (unsigned long long)view.lines,
                     (unsigned long long)view.lost, (unsigned long long)view.lost_bytes);
     sp_accesslog_free(doors->log);
+}
+
+/* ---- hand-over ---- */
+
+static void save_socket(struct sp_record_writer *writer, enum upgrade_role role, int fd, const sp_addr *addr)
+{
+    if (fd < 0)
+        return;
+    const struct upgrade_door_record record = { .role = (uint8_t)role,
+                                                .fd = sp_record_add_fd(writer, fd),
+                                                .addr = *addr };
+    sp_record_put(writer, &upgrade_door_kind, &record);
+}
+
+void doors_save_sockets(struct doors *doors, struct sp_record_writer *writer)
+{
+    const struct sp_settings *settings = &doors->server->config->settings;
+    const sp_addr unix_addr = { .family = SP_ADDR_UNIX, .path = doors->socket_path };
+    save_socket(writer, UPGRADE_ADMIN_UNIX, sp_admin_unix_fd(doors->admin), &unix_addr);
+    save_socket(writer, UPGRADE_ADMIN_TCP, sp_admin_tcp_fd(doors->admin), &settings->admin);
+    if (doors->sdk)
+        save_socket(writer, UPGRADE_LIGHT_SDK, sp_http_server_fd(sp_lightsdk_server(doors->sdk), 0),
+                    &settings->lightsdk.api);
+}
+
+void doors_save(struct doors *doors, struct sp_record_writer *writer)
+{
+    if (doors->sdk)
+        sp_lightsdk_save(doors->sdk, writer);
+    sp_admin_save(doors->admin, writer);
+    sp_accesslog_save(doors->log, writer);
+}
+
+sp_err doors_load(struct doors *doors, struct sp_record_reader *reader, uint16_t kind)
+{
+    sp_err err = sp_observe_load(doors->admin, doors->log, reader, kind);
+    if (err != SP_E_MISSING)
+        return err;
+    if (doors->sdk)
+        return sp_lightsdk_load(doors->sdk, reader, kind);
+    for (uint32_t i = 0; i < sp_lightsdk_records.count; i++)
+        if (sp_lightsdk_records.kinds[i]->number == kind)
+            return 0; /* the new configuration has no such door: what was said there is over */
+    return SP_E_MISSING;
+}
+
+void doors_write_logs(struct doors *doors)
+{
+    sp_accesslog_free(doors->log);
+    doors->log = NULL;
 }
 
 void doors_close_admin(struct doors *doors)

@@ -12,7 +12,16 @@
 
 #include "base/str.h"
 
-enum option_id { OPT_CONFIG, OPT_MODE, OPT_CONCURRENCY, OPT_LOG_LEVEL, OPT_BASE_DIR, OPT_HELP, OPT_VERSION };
+enum option_id {
+    OPT_CONFIG,
+    OPT_MODE,
+    OPT_CONCURRENCY,
+    OPT_LOG_LEVEL,
+    OPT_BASE_DIR,
+    OPT_TAKEOVER,
+    OPT_HELP,
+    OPT_VERSION
+};
 
 struct option_row {
     const char *name, *alias, *value, *help;
@@ -28,6 +37,8 @@ static const struct option_row rows[] = {
                         "error, warn, info or debug (default: info); at run time: /logging" },
     [OPT_BASE_DIR] = { "--base-dir", NULL, "DIR",
                        "where our sockets live (default: $XDG_RUNTIME_DIR/sampan, else /run/sampan)" },
+    [OPT_TAKEOVER] = { "--takeover", NULL, NULL,
+                       "take the place of the running one, with all its connections" },
     [OPT_HELP] = { "--help", "-h", NULL, "this text" },
     [OPT_VERSION] = { "--version", NULL, NULL, "name and version" },
 };
@@ -73,6 +84,7 @@ static sp_err set_value(struct proxy_options *o, enum option_id id, const char *
             return wrong("--log-level is error, warn, info or debug, not", value);
         return 0;
     case OPT_BASE_DIR: o->base_dir = value; return 0;
+    case OPT_TAKEOVER: o->takeover = true; return 0;
     case OPT_HELP: o->mode = PROXY_HELP; return 0;
     case OPT_VERSION: o->mode = PROXY_VERSION; return 0;
     }
@@ -103,7 +115,7 @@ static int parse_one(int left, char **argv, struct proxy_options *o)
 
 sp_err proxy_options_parse(int argc, char **argv, struct proxy_options *ret_options)
 {
-    struct proxy_options o = { .mode = PROXY_SERVE, .log_level = SP_LOG_INFO };
+    struct proxy_options o = { .mode = PROXY_SERVE, .log_level = SP_LOG_INFO, .argv = argv };
     if (argc > 1 && strcmp(argv[1], "intercept") == 0) {
         o.mode = PROXY_INTERCEPT;
         o.intercept_argc = argc - 2;

@@ -15,6 +15,8 @@ struct proxy_options {
     uint32_t concurrency; /* workers; 0 = as many as processors that we may use */
     enum sp_log_level log_level;
     const char *base_dir; /* NULL: $XDG_RUNTIME_DIR/sampan, else /run/sampan */
+    bool takeover;        /* take the place of the running process */
+    char **argv;          /* all of it */
     int intercept_argc;   /* what follows `intercept` */
     char **intercept_argv;
 };

@@ -8,6 +8,10 @@
  *   4 SIGTERM or SIGINT: every worker drains; a second one ends at once; SIGHUP: log files are opened anew
  *   5 all drained, or their deadline passed: loops stop, threads are joined, everything is taken down
  *
+ * With --takeover the sockets of step 1 come from the running process, and everything else that is alive in
+ * it comes between 2 and 3 (takeover.c); at any time between 3 and 4 a successor may ask for ours
+ * (upgrade.c).
+ *
  * Each worker has a listening socket of its own for each TCP address (SO_REUSEPORT): the kernel spreads
  * connections and no worker waits for another. Since SO_REUSEPORT would let a second process share the
  * address unasked, the address is first tried without it. */
@@ -28,8 +32,11 @@
 #include "cmd/sampan-proxy/parts.h"
 #include "cmd/sampan-proxy/server.h"
 #include "cmd/sampan-proxy/sockfile.h"
+#include "cmd/sampan-proxy/takeover.h"
+#include "cmd/sampan-proxy/upgrade.h"
 #include "io/dns.h"
 #include "io/file.h"
+#include "io/notify.h"
 #include "io/signal.h"
 #include "io/sock.h"
 #include "proxy/resolve.h"
@@ -78,7 +85,7 @@ static void end_files(struct server *server, bool leave)
 }
 
 /* One descriptor for each worker; the first attempt, without sharing, finds a stranger at the address. */
-static sp_err open_listener(struct server *server, const struct sp_listener_spec *spec, uint32_t at)
+static sp_err open_listener(struct server *server, const struct sp_listener_spec *spec)
 {
     bool is_unix = spec->addr.family == SP_ADDR_UNIX;
     int fd;
@@ -99,33 +106,40 @@ static sp_err open_listener(struct server *server, const struct sp_listener_spec
             err = SP_E_NOFILE;
         if (err)
             return refuse_address(spec, err);
-        thread->names[at] = spec->name;
-        thread->fds[at] = fd;
-        thread->fd_count = at + 1;
+        thread->names[thread->fd_count] = spec->name;
+        thread->fds[thread->fd_count++] = fd;
     }
     return 0;
 }
 
-static sp_err open_listeners(struct server *server)
+static sp_err make_lists(struct server *server)
 {
-    const struct sp_map *listeners = &server->config->snapshot->by_name[SP_RESOURCE_LISTENER];
+    size_t count = server->config->snapshot->by_name[SP_RESOURCE_LISTENER].len + 1;
     for (uint32_t w = 0; w < server->thread_count; w++) {
         struct thread *thread = &server->threads[w];
-        thread->names = sp_mem_zalloc((listeners->len + 1) * sizeof(*thread->names));
-        thread->fds = sp_mem_zalloc((listeners->len + 1) * sizeof(*thread->fds));
+        thread->names = sp_mem_zalloc(count * sizeof(*thread->names));
+        thread->fds = sp_mem_zalloc(count * sizeof(*thread->fds));
         if (!thread->names || !thread->fds)
             return SP_E_NOMEM;
     }
+    return 0;
+}
+
+/* Those that were not handed over. */
+static sp_err open_listeners(struct server *server)
+{
     size_t at = 0;
-    uint32_t n = 0;
     sp_str name;
     void *value;
-    while (sp_map_next(listeners, &at, &name, &value)) {
+    while (sp_map_next(&server->config->snapshot->by_name[SP_RESOURCE_LISTENER], &at, &name, &value)) {
         const struct sp_listener_spec *spec = ((struct sp_resource *)value)->listener;
-        sp_err err = spec->bind ? open_listener(server, spec, n) : 0;
+        sp_err err = 0;
+        if (takeover_has(server, name) && spec->addr.family == SP_ADDR_UNIX)
+            note_file(server, spec->addr.path);
+        else if (spec->bind && !takeover_has(server, name))
+            err = open_listener(server, spec);
         if (err)
             return err;
-        n += spec->bind;
     }
     return 0;
 }
@@ -156,8 +170,18 @@ static sp_err make_worker(struct server *server, uint32_t index)
     if (err)
         return err;
     thread->made = true;
-    struct sp_listen_fds fds = { thread->names, thread->fds, thread->fd_count };
-    return sp_worker_apply(&thread->worker, server->config->snapshot, &fds);
+    return 0;
+}
+
+static sp_err apply(struct server *server)
+{
+    sp_err err = 0;
+    for (uint32_t i = 0; !err && i < server->thread_count; i++) {
+        struct thread *thread = &server->threads[i];
+        struct sp_listen_fds fds = { thread->names, thread->fds, thread->fd_count, server->takeover != NULL };
+        err = sp_worker_apply(&thread->worker, server->config->snapshot, &fds);
+    }
+    return err;
 }
 
 static void *run_worker(void *arg)
@@ -167,7 +191,7 @@ static void *run_worker(void *arg)
     return NULL;
 }
 
-static sp_err start_threads(struct server *server)
+sp_err server_start_threads(struct server *server)
 {
     for (uint32_t i = 0; i < server->thread_count; i++) {
         struct thread *thread = &server->threads[i];
@@ -214,6 +238,16 @@ void server_order(struct server *server, void (*run)(struct sp_worker *worker, u
     }
 }
 
+/* To systemd, where it asked to be told. */
+static void tell(struct server *server, const char *lines)
+{
+    const char *to = sp_proc_env("NOTIFY_SOCKET");
+    sp_err err = to && *to ? sp_notify(to, sp_str_c(lines)) : 0;
+    if (err)
+        sp_log_line(&server->log, SP_LOG_WARN, "the supervisor cannot be told", "socket=%s error=%s", to,
+                    sp_err_str(err));
+}
+
 static void drain_worker(struct sp_worker *worker, uint64_t drain_ns)
 {
     sp_worker_drain(worker, drain_ns, on_worker_drained);
@@ -226,6 +260,8 @@ void server_drain(struct server *server)
         return;
     }
     server->draining = true;
+    upgrade_close(server);
+    tell(server, "STOPPING=1\n");
     __atomic_store_n(&server->process.draining, true, __ATOMIC_RELAXED);
     sp_log_line(&server->log, SP_LOG_INFO, "draining", "seconds=%llu",
                 (unsigned long long)(server->drain_ns / SP_NS_PER_S));
@@ -243,7 +279,7 @@ static void on_signal(void *arg, int signal)
         sp_log_line(&server->log, SP_LOG_INFO, "log files opened anew", NULL);
 }
 
-static void stop_threads(struct server *server)
+void server_stop_threads(struct server *server)
 {
     for (uint32_t i = 0; i < server->thread_count; i++)
         if (server->threads[i].running)
@@ -251,12 +287,15 @@ static void stop_threads(struct server *server)
     for (uint32_t i = 0; i < server->thread_count; i++)
         if (server->threads[i].running)
             pthread_join(server->threads[i].id, NULL);
+    for (uint32_t i = 0; i < server->thread_count; i++)
+        server->threads[i].running = false;
 }
 
 static void take_down(struct server *server)
 {
+    upgrade_close(server);
     doors_close_admin(server->doors);
-    stop_threads(server);
+    server_stop_threads(server);
     for (uint32_t i = 0; i < server->thread_count; i++)
         if (server->threads[i].loop)
             sp_loop_turn(server->threads[i].loop, 0); /* mail that was out comes home */
@@ -333,26 +372,73 @@ static bool needs_names(const struct server *server)
     return false;
 }
 
-static sp_err start(struct server *server)
+/* What takes time and needs no socket: a process that is taken over serves meanwhile. */
+static sp_err prepare(struct server *server)
 {
-    sp_err err = open_listeners(server);
+    sp_err err = server->options->takeover ? takeover_greet(server) : 0;
+    if (!err)
+        err = make_lists(server);
     if (!err)
         err = make_budgets(server);
     for (uint32_t i = 0; !err && i < server->thread_count; i++)
         err = make_worker(server, i);
+    return err;
+}
+
+/* From the sockets to what goes on behind them. */
+static sp_err open_all(struct server *server)
+{
+    sp_err err = server->takeover ? takeover_receive(server) : 0;
+    if (!err)
+        err = open_listeners(server);
+    if (!err)
+        err = apply(server);
     if (!err)
         err = doors_open(server, &server->doors);
-    if (!err)
-        err = start_threads(server);
+    if (!err && server->takeover)
+        err = takeover_load(server);
+    if (err && server->takeover)
+        takeover_give_up(server, err);
+    return err;
+}
+
+/* All is ours: from here on nothing is refused any more. */
+static sp_err go(struct server *server)
+{
+    char lines[64] = "READY=1\n";
+    bool successor = server->takeover != NULL;
+    if (successor)
+        takeover_finish(server);
+    for (uint32_t i = 0; successor && i < server->thread_count; i++)
+        if (sp_worker_open(&server->threads[i].worker))
+            sp_log_line(&server->log, SP_LOG_ERROR, "a worker cannot listen everywhere", "worker=%u", i);
+    sp_err err = server_start_threads(server);
     if (err)
         return err;
-    if (needs_names(server)) {
-        server->process.dns = sp_dns_new(server->loop);
-        if (!server->process.dns)
-            sp_log_line(&server->log, SP_LOG_WARN, "names cannot be looked up", NULL);
-        err = sp_resolve_update(&server->process);
-    }
-    return err;
+    upgrade_open(server, successor);
+    if (successor)
+        snprintf(lines, sizeof(lines), "READY=1\nMAINPID=%ld\n", (long)getpid());
+    tell(server, lines);
+    if (successor)
+        takeover_end(server);
+    if (!needs_names(server))
+        return 0;
+    server->process.dns = sp_dns_new(server->loop);
+    if (!server->process.dns)
+        sp_log_line(&server->log, SP_LOG_WARN, "names cannot be looked up", NULL);
+    return sp_resolve_update(&server->process);
+}
+
+static sp_err start(struct server *server)
+{
+    sp_err err = prepare(server);
+    if (!err)
+        err = open_all(server);
+    if (err == SP_E_EXISTS && upgrade_is_taken(server))
+        fprintf(stderr,
+                "sampan-proxy: a sampan-proxy with this configuration serves already: end it first, or take "
+                "its place with --takeover\n");
+    return err ? err : go(server);
 }
 
 int proxy_serve(const struct proxy_options *options, struct proxy_config *config)

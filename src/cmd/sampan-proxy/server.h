@@ -16,6 +16,8 @@ struct proxy_options;
 struct server;
 struct sp_lightsdk;
 struct sp_signals;
+struct takeover;
+struct upgrade;
 
 /* An order from the main loop to a worker's, for `run`; `done` tells the main loop. */
 struct order {
@@ -49,9 +51,15 @@ struct server {
     struct thread *threads;
     uint32_t thread_count, drained_count;
     uint64_t drain_ns;
+    struct upgrade *upgrade;   /* the way to a successor; NULL: there is none */
+    struct takeover *takeover; /* while this process takes over */
+    uint32_t generation;       /* how many predecessors it had */
     bool live, draining;
 };
 
+/* Workers stand still between two turns, and go on. */
+void server_stop_threads(struct server *server);
+sp_err server_start_threads(struct server *server) SP_MUST_USE;
 /* As SIGTERM. */
 void server_drain(struct server *server);
 /* Have `run` called on every worker's own thread. */

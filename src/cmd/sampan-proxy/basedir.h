@@ -1,0 +1,19 @@
+/* basedir: where this sidecar's sockets live, and their names. */
+#ifndef SP_CMD_PROXY_BASEDIR_H
+#define SP_CMD_PROXY_BASEDIR_H
+
+#include "base/err.h"
+
+struct proxy_config;
+struct proxy_options;
+
+enum { BASEDIR_BYTES = 4096 };
+
+/* The folder: --base-dir, $XDG_RUNTIME_DIR/sampan, /run/sampan. */
+void basedir_print(const struct proxy_options *options, char out[BASEDIR_BYTES]);
+/* <folder>/<hash of the configuration file's path><suffix>; the folder is made where it is
+ * missing. */
+sp_err basedir_path(const struct proxy_options *options, const struct proxy_config *config,
+                    const char *suffix, char out[BASEDIR_BYTES]) SP_MUST_USE;
+
+#endif
