@@ -189,11 +189,14 @@ static enum sp_walk_end wait_running(struct sp_walk_old *walk, char trouble[SP_W
         give_up(walk, trouble);
         return SP_WALK_RESUMED;
     }
-    bool sure = sp_walk_end_peer(talk, err == SP_E_CLOSED ? SP_WALK_GRACE_MS : 0);
-    while (sure && sp_walk_hear(talk, 0) == SP_OK)
-        if (talk->kind == SP_WALK_RUNNING)
+    if (!sp_walk_end_peer(talk, err == SP_E_CLOSED ? SP_WALK_GRACE_MS : 0))
+        return SP_WALK_MOVED; /* two that serve would be worse than none */
+    do {
+        err = sp_walk_hear(talk, 0);
+        if (!err && talk->kind == SP_WALK_RUNNING)
             return SP_WALK_MOVED;
-    return sure ? SP_WALK_RESUMED : SP_WALK_MOVED; /* two that serve would be worse than none */
+    } while (!err || err == SP_E_INVALID || err == SP_E_LIMIT); /* the dead say no more than is there */
+    return SP_WALK_RESUMED;
 }
 
 static sp_err save(struct sp_walk_old *walk, const struct sp_walk_old_ops *ops, void *arg,

@@ -33,7 +33,23 @@
 enum { START = 41, PATIENCE_MS = 30000 };
 
 /* What a side does at a step, instead of going on. */
-enum act { NOTHING, CRASH, HANG, GARBAGE, END, REFUSE };
+enum act {
+    NOTHING,
+    CRASH,
+    HANG,
+    GARBAGE,
+    END,
+    REFUSE,
+    /* A set that is not whole, at OLD_HALF. */
+    UNSEALED,
+    OTHER_BYTES,
+    OTHER_LENGTH,
+    FEWER_FDS,
+    SHORT_SET,
+    EMPTY_BATCH,
+    /* Nonsense, and then `running` all the same, at NEW_OWNS. */
+    LATE,
+};
 
 /* Where. The first of each side are the start. */
 enum step {

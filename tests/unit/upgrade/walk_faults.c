@@ -5,8 +5,28 @@
  * the caller's code runs (saving, loading), real ones crash and hang too. */
 #include "upgrade/walk.h"
 
+#include <sched.h>
+#include <sys/mman.h>
+
 #include "io/memfile.h"
+#include "io/pidfd.h"
 #include "unit/upgrade/kit.h"
+
+/* Until the process has stopped. */
+static void stop(uint32_t pid)
+{
+    char path[64], line[512] = "";
+    const char *state = NULL;
+    snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+    must(kill((pid_t)pid, SIGSTOP) == 0);
+    do {
+        FILE *file = fopen(path, "r");
+        must(file && fgets(line, sizeof(line), file));
+        fclose(file);
+        state = strrchr(line, ')');
+        sched_yield();
+    } while (!state || state[2] != 'T');
+}
 
 /* Do what the test wants at this step. True: the side has left its way; false: it goes on. */
 static bool stray(struct play *play, enum step step)
@@ -25,9 +45,23 @@ static bool stray(struct play *play, enum step step)
         close(play->talk.sock);
         play->talk.sock = -1;
         return true;
+    case LATE:
+        stop(play->talk.peer.pid); /* it shall find both when it looks */
+        must(sp_fdpass_send(play->talk.sock, nonsense, sizeof(nonsense), NULL, 0, 1000) == SP_OK);
+        must(sp_walk_say(&play->talk, SP_WALK_RUNNING, SP_STR_NULL, NULL, 0, 1000) == SP_OK);
+        must(kill((pid_t)play->talk.peer.pid, SIGCONT) == 0);
+        return true;
+    case EMPTY_BATCH:
+        must(sp_walk_say(&play->talk, SP_WALK_BATCH, SP_STR_NULL, NULL, 0, 1000) == SP_OK);
+        return false;
     case NOTHING:
     case CRASH:
-    case HANG: return false;
+    case HANG:
+    case UNSEALED:
+    case OTHER_BYTES:
+    case OTHER_LENGTH:
+    case FEWER_FDS:
+    case SHORT_SET: return false;
     }
     return false;
 }
@@ -47,9 +81,8 @@ static void old_goes_on(struct play *play)
     struct sp_walk_talk *talk = &play->talk;
     if (play->act == END && play->step > OLD_ACCEPTED)
         wait_to_be_killed(play); /* who ends without a word is taken for dead */
-    while (talk->sock >= 0 && sp_walk_hear(talk, PATIENCE_MS) == SP_OK)
-        if (talk->kind == SP_WALK_NO)
-            break;
+    while (talk->sock >= 0 && talk->kind != SP_WALK_NO && sp_walk_hear(talk, PATIENCE_MS) == SP_OK)
+        ;
     if (talk->sock >= 0) /* it may be gone */
         SP_IGNORE(sp_walk_say(talk, SP_WALK_ABORT, SP_STR("I go on"), NULL, 0, 1000));
     serve(play, 'o', 'r', "");
@@ -76,8 +109,15 @@ static void old_sends_set(struct play *play)
     must(save_counter(play, &play->talk.peer, &writer) == SP_OK);
     sp_str records = sp_buf_str(&writer.out);
     struct sp_walk_set set = { records.len, sp_str_hash(records), 1, 1, 0 };
+    set.hash += play->act == OTHER_BYTES;
+    set.bytes += play->act == OTHER_LENGTH;
+    set.fds += play->act == FEWER_FDS;
     must(sp_memfile_new(records, &file) == SP_OK);
-    old_says(play, SP_WALK_SET, sp_str_of(&set, sizeof(set)), &file);
+    if (play->act == UNSEALED) {
+        file = memfd_create("open", MFD_CLOEXEC | MFD_ALLOW_SEALING);
+        must(file >= 0 && write(file, records.ptr, records.len) == (ssize_t)records.len);
+    }
+    old_says(play, SP_WALK_SET, sp_str_of(&set, sizeof(set) - (play->act == SHORT_SET)), &file);
 }
 
 static void scripted_old(struct play *play)
@@ -286,6 +326,71 @@ static void real_ones_may_fail_wherever_their_own_code_runs(void **state)
     check(NEW_KILLS, "nm -- -- -- --", real_old, real_new);
 }
 
+static void a_set_that_is_not_whole_is_turned_back(void **state)
+{
+    for (enum act act = UNSEALED; act <= EMPTY_BATCH; act++) {
+        struct play play;
+        struct told other;
+        play_init(&play);
+        play.step = OLD_HALF;
+        play.act = act;
+        struct told told = play_run(&play, scripted_old, real_new, &other);
+        if (told.who != 'o' || told.how != 'r' || other.how != 'r')
+            fail_msg("act %d: '%c%c' serves: %s", act, told.who, told.how, other.trouble);
+        if (!strstr(other.trouble,
+                    act == EMPTY_BATCH ? "was not understood where `set` belongs" : "cannot be taken: "))
+            fail_msg("act %d: %s", act, other.trouble);
+    }
+}
+
+/* The old one that does not go on, as if it did: the test shall hear of it. */
+static void ending_old(struct play *play)
+{
+    char trouble[SP_WALK_TROUBLE] = "";
+    struct sp_walk_old *walk;
+    must(sp_walk_old_greet(accept_one(play), &counter_book, 2, "9.8.7", NULL, &walk, trouble) == SP_OK);
+    wait_readable(sp_walk_old_fd(walk));
+    must(sp_walk_old_run(walk, &counter_ops, play, trouble) == SP_WALK_MOVED && play->resumed == 0);
+    serve(play, 'o', 'm', trouble);
+}
+
+static void one_that_had_to_be_killed_behind_running_is_not_followed(void **state)
+{
+    struct play play;
+    play_init(&play);
+    play.step = NEW_OWNS;
+    play.act = LATE;
+    struct told told = play_run(&play, ending_old, scripted_new, NULL);
+    assert_int_equal(told.how, 'm');
+    assert_non_null(strstr(told.trouble, "was not understood where `running` belongs"));
+}
+
+/* It said yours, and holds the sockets for ever: our closes would not be seen. */
+static void impatient_new(struct play *play)
+{
+    char trouble[SP_WALK_TROUBLE] = "";
+    struct sp_walk_new *walk;
+    struct sp_record_reader *reader;
+    wait_listening(play);
+    must(sp_walk_new_greet(play->path, &counter_book, 3, "9.8.8", NULL, &walk, trouble) == SP_OK);
+    must(sp_walk_new_take(walk, &reader, trouble) == SP_WALK_MOVED);
+    load_counter(play, reader);
+    must(sp_walk_new_finish(walk, trouble) == SP_WALK_MOVED);
+    must(sp_walk_new_end_old(walk) && sp_pidfd_wait(sp_walk_new_pidfd(walk), 0) == SP_OK);
+    must(sp_walk_new_end_old(walk)); /* twice is fine */
+    sp_walk_new_free(walk);
+    serve(play, 'n', 'm', "");
+}
+
+static void an_old_one_that_does_not_exit_can_be_ended(void **state)
+{
+    struct play play;
+    play_init(&play);
+    play.step = OLD_GAVE;
+    play.act = HANG;
+    assert_int_equal(play_run(&play, scripted_old, impatient_new, NULL).how, 'm');
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -303,6 +408,9 @@ int main(void)
         cmocka_unit_test(a_new_one_that_fails_behind_ready_gives_it_all_back),
         cmocka_unit_test(a_new_one_that_fails_with_all_in_hand_gives_it_back),
         cmocka_unit_test(a_new_one_that_hangs_behind_running_still_owns_it_all),
+        cmocka_unit_test(a_set_that_is_not_whole_is_turned_back),
+        cmocka_unit_test(one_that_had_to_be_killed_behind_running_is_not_followed),
+        cmocka_unit_test(an_old_one_that_does_not_exit_can_be_ended),
         cmocka_unit_test(real_ones_may_fail_wherever_their_own_code_runs),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
