@@ -107,7 +107,7 @@ static void tell_end(struct sp_conn *conn)
     }
     if (conn->held && conn->codec) /* raw and held: somebody gathers, and wants to know */
         return;
-    if (sp_list_is_on(&conn->resume_link))
+    if (conn->wants & SP_WANT_DECODE)
         return; /* what came before has still to be decoded: sp_conn_decode comes here again */
     if (conn->broken || conn->end_err != SP_E_CLOSED || !conn->codec) {
         conn->end_told = true;
@@ -179,10 +179,8 @@ void sp_conn_decode(struct sp_conn *conn)
         drop_input(conn);
     else
         sp_sock_read_into(&conn->sock, conn->in);
-    if (conn->in_len > 0 && !sp_list_is_on(&conn->settle_link)) {
-        sp_list_push(&conn->link->settle, &conn->settle_link);
-        sp_link_want_turn(conn->link);
-    }
+    if (conn->in_len > 0)
+        sp_link_want(conn, SP_WANT_SETTLE);
     bool starved = conn->held && conn->in_len >= SP_CONN_IN_MAX; /* else the codec's limits bound it */
     if (starved != conn->starved) {
         conn->starved = starved;
@@ -344,10 +342,8 @@ void sp_conn_fail_later(struct sp_conn *conn, sp_err err)
 
 void sp_conn_resume_later(struct sp_conn *conn)
 {
-    if (conn->decoding || conn->closed || sp_list_is_on(&conn->resume_link))
-        return;
-    sp_list_push(&conn->link->resume, &conn->resume_link);
-    sp_link_want_turn(conn->link);
+    if (!conn->decoding && !conn->closed)
+        sp_link_want(conn, SP_WANT_DECODE);
 }
 
 void sp_conn_hold(struct sp_conn *conn, bool on)
@@ -380,9 +376,7 @@ void sp_conn_close(struct sp_conn *conn, bool reset)
     if (conn->closed)
         return;
     conn->closed = true;
-    sp_list_remove(&conn->flush_link);
-    sp_list_remove(&conn->resume_link);
-    sp_list_remove(&conn->settle_link);
+    sp_link_unwant(conn, conn->wants);
     sp_flush_drop(conn);
     drop_input(conn);
     sp_sock_close(&conn->sock, reset);
@@ -420,7 +414,7 @@ struct sp_view sp_conn_release_input(struct sp_conn *conn)
     conn->in_len = 0;
     conn->codec = NULL;
     sp_sock_read_into(&conn->sock, NULL);
-    sp_list_remove(&conn->settle_link);
+    sp_link_unwant(conn, SP_WANT_SETTLE);
     return view;
 }
 
@@ -428,7 +422,5 @@ void sp_conn_forget(struct sp_conn *conn)
 {
     SP_ASSERT(!conn->in && !conn->out_bytes);
     conn->closed = true;
-    sp_list_remove(&conn->flush_link);
-    sp_list_remove(&conn->resume_link);
-    sp_list_remove(&conn->settle_link);
+    sp_link_unwant(conn, conn->wants);
 }

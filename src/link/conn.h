@@ -44,9 +44,8 @@ struct sp_seg_block; /* conn_impl.h */
 struct sp_link {
     struct sp_loop *loop;
     struct sp_turn turn;
-    struct sp_list flush;  /* conns with something queued, by sp_conn.flush_link */
-    struct sp_list resume; /* conns to go on decoding, by sp_conn.resume_link */
-    struct sp_list settle; /* conns that keep a partial message, by sp_conn.settle_link */
+    struct sp_list work;   /* of sp_conn.work_link: who wants something of this turn's end */
+    uint8_t wants;         /* enum sp_want: what any of them may want */
     struct sp_slab *write; /* what heads are encoded into; shared by all conns of a turn */
     struct sp_seg_block *free_blocks;
     uint32_t free_block_count;
@@ -75,10 +74,10 @@ struct sp_conn {
     uint32_t out_mark; /* high mark of queued bytes; half of it is the low one */
     struct sp_seg_block *out_first, *out_last;
     uint64_t out_bytes;
-    struct sp_list flush_link, resume_link, settle_link;
-    sp_ns last_ns;          /* when bytes last came or went */
-    sp_ns out_ns;           /* when bytes last went */
-    uint32_t wait_room : 1; /* the socket is full: on_room will come */
+    struct sp_list work_link; /* on link->work while it wants something */
+    sp_ns last_ns;            /* when bytes last came or went */
+    sp_ns out_ns;             /* when bytes last went */
+    uint32_t wait_room : 1;   /* the socket is full: on_room will come */
     uint32_t connecting : 1;
     uint32_t held : 1;     /* decoding rests: see sp_conn_hold */
     uint32_t starved : 1;  /* reading rests, because much is waiting undecoded */
@@ -92,6 +91,7 @@ struct sp_conn {
     uint32_t fin_queued : 1;    /* shut our direction down behind the last queued byte */
     uint32_t close_flushed : 1; /* close behind the last queued byte */
     uint32_t closed : 1;
+    uint32_t wants : 3; /* enum sp_want, in conn_impl.h */
     sp_err end_err;
     struct sp_codec_state codec_state;
 };

@@ -1,4 +1,4 @@
-/* conn_impl: what conn.c and flush.c share: the queue of segments. */
+/* conn_impl: what conn.c and flush.c share: the queue of segments, and what a conn wants of a turn's end. */
 #ifndef SP_LINK_CONN_IMPL_H
 #define SP_LINK_CONN_IMPL_H
 
@@ -12,10 +12,19 @@ struct sp_seg_block {
     struct sp_view segs[SP_SEGS];
 };
 
+/* What a conn wants of the turn's end, in the order in which it is given. */
+enum sp_want {
+    SP_WANT_DECODE = 1, /* go on decoding */
+    SP_WANT_FLUSH = 2,  /* something is queued */
+    SP_WANT_SETTLE = 4, /* it keeps a partial message */
+};
+
+/* Ask for it, once. */
+void sp_link_want(struct sp_conn *conn, enum sp_want what);
+void sp_link_unwant(struct sp_conn *conn, unsigned what);
+
 /* Send what is queued; at the end of a turn, or when there is room again. */
 void sp_flush_conn(struct sp_conn *conn);
-/* Have the link's turn-end hook run. */
-void sp_link_want_turn(struct sp_link *link);
 /* Ask for a flush at the end of this turn. */
 void sp_flush_want(struct sp_conn *conn);
 /* Drop everything queued. */

@@ -27,7 +27,7 @@ enum {
     IOV_MOST = 64,      /* of one writev: 64 * 16 B on the stack; more segments than that are rare */
     KEEP_BLOCKS = 256,  /* free blocks kept: 64 KiB */
     JOIN_MOST = 1024,   /* bytes of a piece that is rather copied than sent as a segment of its own */
-    RESUME_ROUNDS = 16, /* how often the resume list is walked in one turn's end */
+    DECODE_ROUNDS = 16, /* how often conns may go on decoding in one turn's end */
 };
 
 sp_err sp_link_init(struct sp_link *link, struct sp_loop *loop)
@@ -35,9 +35,7 @@ sp_err sp_link_init(struct sp_link *link, struct sp_loop *loop)
     memset(link, 0, sizeof(*link));
     link->loop = loop;
     link->turn.on_turn_end = sp_flush_turn_end;
-    sp_list_init(&link->flush);
-    sp_list_init(&link->resume);
-    sp_list_init(&link->settle);
+    sp_list_init(&link->work);
     return 0;
 }
 
@@ -55,16 +53,27 @@ void sp_link_trim(struct sp_link *link)
 
 void sp_link_deinit(struct sp_link *link)
 {
-    SP_ASSERT(sp_list_is_empty(&link->flush) && sp_list_is_empty(&link->resume) &&
-              sp_list_is_empty(&link->settle));
+    SP_ASSERT(sp_list_is_empty(&link->work));
     sp_loop_turn_cancel(&link->turn);
     sp_link_trim(link);
 }
 
-void sp_link_want_turn(struct sp_link *link)
+void sp_link_want(struct sp_conn *conn, enum sp_want what)
 {
+    struct sp_link *link = conn->link;
+    if (!conn->wants)
+        sp_list_push(&link->work, &conn->work_link);
+    conn->wants |= what;
+    link->wants |= (uint8_t)what;
     if (!link->ending)
         sp_loop_at_turn_end(link->loop, &link->turn);
+}
+
+void sp_link_unwant(struct sp_conn *conn, unsigned what)
+{
+    conn->wants &= ~what;
+    if (!conn->wants)
+        sp_list_remove(&conn->work_link);
 }
 
 static struct sp_seg_block *take_block(struct sp_link *link)
@@ -96,10 +105,8 @@ static void give_block(struct sp_link *link, struct sp_seg_block *block)
 
 void sp_flush_want(struct sp_conn *conn)
 {
-    if (conn->closed || conn->connecting || sp_list_is_on(&conn->flush_link))
-        return;
-    sp_list_push(&conn->link->flush, &conn->flush_link);
-    sp_link_want_turn(conn->link);
+    if (!conn->closed && !conn->connecting)
+        sp_link_want(conn, SP_WANT_FLUSH);
 }
 
 /* The view right behind the last one, in the same slab? Then the last one grows. */
@@ -257,7 +264,7 @@ void sp_flush_drop(struct sp_conn *conn)
     }
     conn->out_last = NULL;
     conn->out_bytes = 0;
-    sp_list_remove(&conn->flush_link);
+    sp_link_unwant(conn, SP_WANT_FLUSH);
 }
 
 static int gather(const struct sp_conn *conn, struct iovec *iov, size_t *ret_bytes)
@@ -345,30 +352,44 @@ void sp_flush_conn(struct sp_conn *conn)
     after_send(conn);
 }
 
+static void settle(struct sp_conn *conn)
+{
+    sp_conn_settle(conn);
+    if (conn->in_len > 0 && conn->ops->on_part)
+        conn->ops->on_part(conn);
+}
+
+/* Do it for all that want it by now. Who wants something else goes back onto the list, behind the mark, and so
+ * does who wants it again meanwhile. */
+static void each(struct sp_link *link, enum sp_want what, void (*act)(struct sp_conn *conn))
+{
+    struct sp_list mark = { NULL, NULL }, *at;
+    link->wants &= (uint8_t)~what;
+    sp_list_push(&link->work, &mark);
+    while ((at = sp_list_pop_first(&link->work)) != &mark) {
+        struct sp_conn *conn = SP_CONTAINER(at, struct sp_conn, work_link);
+        bool wanted = conn->wants & what;
+        conn->wants &= ~(unsigned)what;
+        if (conn->wants)
+            sp_list_push(&link->work, at);
+        if (wanted)
+            act(conn);
+    }
+}
+
 void sp_flush_turn_end(struct sp_turn *turn)
 {
     struct sp_link *link = SP_CONTAINER(turn, struct sp_link, turn);
-    struct sp_list *at;
     link->ending = true;
-    for (int round = 0; round < RESUME_ROUNDS && !sp_list_is_empty(&link->resume); round++) {
-        struct sp_list batch;
-        sp_list_init(&batch);
-        while ((at = sp_list_pop_first(&link->resume)))
-            sp_list_push(&batch, at);
-        while ((at = sp_list_pop_first(&batch)))
-            sp_conn_decode(SP_CONTAINER(at, struct sp_conn, resume_link));
-    }
-    while ((at = sp_list_pop_first(&link->flush)))
-        sp_flush_conn(SP_CONTAINER(at, struct sp_conn, flush_link));
-    while ((at = sp_list_pop_first(&link->settle))) {
-        struct sp_conn *conn = SP_CONTAINER(at, struct sp_conn, settle_link);
-        sp_conn_settle(conn);
-        if (conn->in_len > 0 && conn->ops->on_part)
-            conn->ops->on_part(conn);
-    }
+    for (int round = 0; round < DECODE_ROUNDS && link->wants & SP_WANT_DECODE; round++)
+        each(link, SP_WANT_DECODE, sp_conn_decode);
+    while (link->wants & SP_WANT_FLUSH)
+        each(link, SP_WANT_FLUSH, sp_flush_conn);
+    while (link->wants & SP_WANT_SETTLE)
+        each(link, SP_WANT_SETTLE, settle);
     if (link->write && link->write->refs == 1)
         link->write->used = 0;
     link->ending = false;
-    if (!sp_list_is_empty(&link->resume) || !sp_list_is_empty(&link->flush))
+    if (!sp_list_is_empty(&link->work))
         sp_loop_at_turn_end(link->loop, turn);
 }

@@ -218,9 +218,8 @@ sp_err sp_conn_load(struct sp_conn *conn, struct sp_link *link, const struct sp_
 int sp_conn_leave(struct sp_conn *conn)
 {
     conn->closed = true;
-    sp_list_remove(&conn->resume_link);
-    sp_list_remove(&conn->settle_link);
     sp_flush_drop(conn);
+    sp_link_unwant(conn, conn->wants);
     sp_slab_unref(conn->in);
     conn->in = NULL;
     conn->in_len = 0;
