@@ -187,7 +187,8 @@ sp_err sp_load_cluster(struct sp_handoff *h)
     if (r.gone) /* it has come back since: what the one before it counted ended with it */
         return sp_handoff_put(h, SP_HANDOFF_CLUSTER, r.number, cluster);
     cluster->balance.at = r.at;
-    sp_handoff_add_cells(h->kind, &cluster->cells, &r, offsetof(struct cluster_record, cells));
+    sp_handoff_add_cells(h->kind, &cluster->cells, &r, offsetof(struct cluster_record, cells),
+                         sizeof(r.cells));
     err = sp_handoff_add_hist(h, &cluster->rq_time_ns, r.rq_time_ns);
     return err ? err : sp_handoff_put(h, SP_HANDOFF_CLUSTER, r.number, cluster);
 }

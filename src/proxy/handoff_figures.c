@@ -154,11 +154,12 @@ void sp_save_figures(struct sp_saver *saver)
 
 /* ---- loading ---- */
 
-void sp_handoff_add_cells(const struct sp_record_kind *kind, void *into, const void *record, size_t base)
+void sp_handoff_add_cells(const struct sp_record_kind *kind, void *into, const void *record, size_t base,
+                          size_t bytes)
 {
     for (uint32_t i = 0; i < kind->field_count; i++) {
         const struct sp_record_field *f = &kind->fields[i];
-        if (f->type != SP_RECORD_CELL || f->offset < base)
+        if (f->type != SP_RECORD_CELL || f->offset < base || f->offset >= base + bytes)
             continue;
         const sp_cell *from = (const void *)((const char *)record + f->offset);
         sp_cell_add((sp_cell *)(void *)((char *)into + f->offset - base), from->value);

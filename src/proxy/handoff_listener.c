@@ -79,6 +79,7 @@ struct chain_record {
     bool gone;
     sp_str rq_time_ns;
     struct sp_chain_cells cells;
+    struct sp_tcp_cells tcp;
 };
 _Static_assert(SP_CHAIN_HTTP == 0 && SP_CHAIN_RPC == 1 && SP_CHAIN_TCP == 2, "written as numbers");
 
@@ -114,6 +115,12 @@ static const struct sp_record_field chain_fields[] = {
     CELL(30, cells.cx_tx_bytes),
     CELL(31, cells.cx_upgrades),
     CELL(32, cells.heartbeats),
+    CELL(60, tcp.cx_total),
+    CELL(61, tcp.cx_no_route),
+    CELL(62, tcp.cx_rx_bytes),
+    CELL(63, tcp.cx_tx_bytes),
+    CELL(64, tcp.idle_timeout),
+    CELL(65, tcp.max_duration),
 };
 const struct sp_record_kind sp_handoff_chain_kind = { .number = SP_KIND_CHAIN,
                                                       .name = "chain",
@@ -140,6 +147,7 @@ static void save_chain(struct sp_saver *saver, const struct sp_chain *chain)
         .gone = chain->gone,
         .rq_time_ns = sp_saver_hist(saver, 0, &chain->rq_time_ns),
         .cells = chain->cells,
+        .tcp = chain->tcp,
     };
     sp_record_put(saver->writer, &sp_handoff_chain_kind, &record);
 }
@@ -328,7 +336,8 @@ sp_err sp_load_listener(struct sp_handoff *h)
                                       "listener \"%.*s\" is in use, and not in the new configuration",
                                       SP_STR_ARG(sp_str_upto(r.name, NAME_MOST)));
     if (!r.gone)
-        sp_handoff_add_cells(h->kind, &l->cells, &r, offsetof(struct listener_record, cells));
+        sp_handoff_add_cells(h->kind, &l->cells, &r, offsetof(struct listener_record, cells),
+                             sizeof(r.cells));
     if (r.resting && !r.gone)
         sp_listener_rest(l);
     err = sp_handoff_put(h, SP_HANDOFF_LISTENER, r.number, l);
@@ -377,7 +386,9 @@ sp_err sp_load_chain(struct sp_handoff *h)
             SP_STR_ARG(sp_str_upto(r.name, NAME_MOST / 2)),
             SP_STR_ARG(sp_str_upto(l->spec->name, NAME_MOST / 2)));
     if (!r.gone) {
-        sp_handoff_add_cells(h->kind, &chain->cells, &r, offsetof(struct chain_record, cells));
+        sp_handoff_add_cells(h->kind, &chain->cells, &r, offsetof(struct chain_record, cells),
+                             sizeof(r.cells));
+        sp_handoff_add_cells(h->kind, &chain->tcp, &r, offsetof(struct chain_record, tcp), sizeof(r.tcp));
         err = sp_handoff_add_hist(h, &chain->rq_time_ns, r.rq_time_ns);
     }
     return err ? err : sp_handoff_put(h, SP_HANDOFF_CHAIN, r.number, chain);

@@ -15,7 +15,7 @@ struct relay_record {
     uint32_t chain, cluster, endpoint, fd, up_fd;
     sp_addr peer, local, dst, up_local;
     sp_str first, to_up, to_down; /* bytes inside */
-    uint64_t started_ns, active_ns, connected_ns, wall_ns, sent, received;
+    uint64_t started_ns, active_ns, connected_ns, wall_ns, sent, received, sent_told, received_told;
     uint32_t attempts, tried[SP_RELAY_TRIED];
     sp_str why;
     bool connected, ended_one, up_runs, down_runs;
@@ -26,25 +26,26 @@ struct relay_record {
 #define RECORD relay_record
 #define FIELD(number, type, member) SP_RECORD_FIELD(number, type, RECORD, member)
 static const struct sp_record_field fields[] = {
-    FIELD(1, U32, chain),         FIELD(2, U32, cluster),
-    FIELD(3, U32, endpoint),      FIELD(4, U32, fd),
-    FIELD(5, U32, up_fd),         FIELD(6, ADDR, peer),
-    FIELD(7, ADDR, local),        FIELD(8, ADDR, dst),
-    FIELD(9, ADDR, up_local),     FIELD(10, BYTES, first),
-    FIELD(11, BYTES, to_up),      FIELD(12, BYTES, to_down),
-    FIELD(13, U64, started_ns),   FIELD(14, U64, active_ns),
-    FIELD(15, U64, connected_ns), FIELD(16, U64, wall_ns),
-    FIELD(17, U64, sent),         FIELD(18, U64, received),
-    FIELD(19, U32, attempts),     FIELD(20, U32, tried[0]),
-    FIELD(21, U32, tried[1]),     FIELD(22, U32, tried[2]),
-    FIELD(23, U32, tried[3]),     FIELD(24, BYTES, why),
-    FIELD(25, BOOL, connected),   FIELD(26, BOOL, ended_one),
-    FIELD(27, BOOL, up_runs),     FIELD(28, BOOL, down_runs),
-    FIELD(29, BOOL, down_ended),  FIELD(30, BOOL, down_shut),
-    FIELD(31, BOOL, down_broken), FIELD(32, BOOL, up_ended),
-    FIELD(33, BOOL, up_shut),     FIELD(34, BOOL, up_broken),
-    FIELD(35, I32, down_late),    FIELD(36, I32, up_late),
-    FIELD(37, I32, failure),
+    FIELD(1, U32, chain),          FIELD(2, U32, cluster),
+    FIELD(3, U32, endpoint),       FIELD(4, U32, fd),
+    FIELD(5, U32, up_fd),          FIELD(6, ADDR, peer),
+    FIELD(7, ADDR, local),         FIELD(8, ADDR, dst),
+    FIELD(9, ADDR, up_local),      FIELD(10, BYTES, first),
+    FIELD(11, BYTES, to_up),       FIELD(12, BYTES, to_down),
+    FIELD(13, U64, started_ns),    FIELD(14, U64, active_ns),
+    FIELD(15, U64, connected_ns),  FIELD(16, U64, wall_ns),
+    FIELD(17, U64, sent),          FIELD(18, U64, received),
+    FIELD(19, U32, attempts),      FIELD(20, U32, tried[0]),
+    FIELD(21, U32, tried[1]),      FIELD(22, U32, tried[2]),
+    FIELD(23, U32, tried[3]),      FIELD(24, BYTES, why),
+    FIELD(25, BOOL, connected),    FIELD(26, BOOL, ended_one),
+    FIELD(27, BOOL, up_runs),      FIELD(28, BOOL, down_runs),
+    FIELD(29, BOOL, down_ended),   FIELD(30, BOOL, down_shut),
+    FIELD(31, BOOL, down_broken),  FIELD(32, BOOL, up_ended),
+    FIELD(33, BOOL, up_shut),      FIELD(34, BOOL, up_broken),
+    FIELD(35, I32, down_late),     FIELD(36, I32, up_late),
+    FIELD(37, I32, failure),       FIELD(38, U64, sent_told),
+    FIELD(39, U64, received_told),
 };
 const struct sp_record_kind sp_handoff_relay_kind = { .number = SP_KIND_RELAY,
                                                       .name = "relay",
@@ -101,6 +102,8 @@ static void save_relay(struct sp_saver *saver, struct sp_relay *r)
         .wall_ns = r->wall_ns,
         .sent = r->sent,
         .received = r->received,
+        .sent_told = r->sent_told,
+        .received_told = r->received_told,
         .attempts = r->connected || r->moved ? r->attempts : r->attempts - 1,
         .why = sp_saver_why(r->why),
         .connected = r->connected,
@@ -189,6 +192,7 @@ static sp_err load_up(struct sp_handoff *h, struct sp_relay *r, const struct rel
     r->endpoint = ep;
     r->connected = true;
     count_up(r);
+    r->series = sp_relay_series(r);
     if (record->up_runs)
         err = sp_pump_load(&r->to_up, &r->down, &r->up, record->to_up);
     if (!err && record->down_runs)
@@ -205,6 +209,8 @@ static sp_err fill_relay(struct sp_handoff *h, struct sp_relay *r, const struct 
     r->wall_ns = record->wall_ns;
     r->sent = record->sent;
     r->received = record->received;
+    r->sent_told = record->sent_told;
+    r->received_told = record->received_told;
     r->attempts = record->attempts;
     r->ended_one = record->ended_one;
     r->failure = record->failure;
@@ -230,6 +236,8 @@ static sp_err judge_relay(struct sp_handoff *h, const struct relay_record *r, co
         return SP_HANDOFF_BAD(h, "it has ended already");
     if (r->down_late > 0 || r->down_late < SP_E_CANCELLED || r->up_late > 0 || r->up_late < SP_E_CANCELLED)
         return SP_HANDOFF_BAD(h, "what is owed to it is no error");
+    if (r->sent_told > r->sent || r->received_told > r->received)
+        return SP_HANDOFF_BAD(h, "it has told of more bytes than there were");
     if (!r->connected && (r->up_fd || r->endpoint || r->ended_one || r->up_runs || r->down_runs))
         return SP_HANDOFF_BAD(h, "it is not connected, and has what connected ones have");
     return 0;
@@ -273,7 +281,7 @@ sp_err sp_load_relay(struct sp_handoff *h)
     sp_relay_wire(r);
     chain->users++;
     cluster->users++;
-    sp_cell_add(&chain->cells.cx_active, 1);
+    sp_cell_add(&chain->tcp.cx_active, 1);
     sp_handoff_count_connection(chain->listener);
     sp_list_push(&h->worker->relays, &r->link);
     return fill_relay(h, r, &record);

@@ -40,7 +40,8 @@ struct stream_record {
     uint32_t number, caller, callee, chain, cluster, endpoint;
     uint8_t protocol, state;
     struct head_record request, answer;
-    sp_str service, method, path, class_name, headers, raw, first, canonical, trailers, held;
+    sp_str service, method, path, class_name, headers, raw, first, canonical, trailers, held, again_head,
+        again_body;
     bool has_trailers, normalized, held_end;
     bool has_route;
     uint32_t vhost, route, weighted; /* places; weighted from 1 */
@@ -49,10 +50,10 @@ struct stream_record {
     uint64_t started_ns, attached_ns, request_end_ns, answer_ns, deadline_ns, active_ns, wall_ns;
     uint64_t request_bytes, answer_bytes, body_left;
     uint32_t delta, tried[SP_STREAM_TRIED];
-    sp_str why, failure;
+    sp_str why, retry_why, failure;
     uint8_t attempts, tunnel_ends;
     bool request_done, request_sent, head_sent, answer_started, answer_done, counted, failed, retrying,
-        tunnel, own_answer, backward, oneway, exclusive, caller_last;
+        tunnel, own_answer, backward, oneway, exclusive, caller_last, interim, repeated, fresh;
 };
 
 #define RECORD stream_record
@@ -133,6 +134,12 @@ static const struct sp_record_field fields[] = {
     FIELD(73, BOOL, caller_last),
     FIELD(74, U32, request.status),
     FIELD(75, U32, request.raw_status),
+    FIELD(76, BYTES, again_head),
+    FIELD(77, BYTES, again_body),
+    FIELD(78, BYTES, retry_why),
+    FIELD(79, BOOL, interim),
+    FIELD(80, BOOL, repeated),
+    FIELD(81, BOOL, fresh),
 };
 const struct sp_record_kind sp_handoff_stream_kind = { .number = SP_KIND_STREAM,
                                                        .name = "stream",
@@ -244,6 +251,9 @@ static void save_bits(const struct sp_stream *s, struct stream_record *r)
     r->oneway = s->oneway;
     r->exclusive = s->exclusive;
     r->caller_last = s->caller_last;
+    r->interim = s->interim;
+    r->repeated = s->repeated;
+    r->fresh = s->fresh;
 }
 
 static uint8_t state_of(const struct sp_stream *s)
@@ -275,6 +285,9 @@ static void save_stream(struct sp_saver *saver, const struct sp_stream *s)
         .canonical = s->path,
         .callee_id = s->callee_id,
         .why = sp_saver_why(s->why),
+        .retry_why = sp_saver_why(s->retry_why),
+        .again_head = s->again_head,
+        .again_body = s->again_body,
         .failure = sp_str_c(s->failure),
     };
     for (int i = 0; i < SP_STREAM_TRIED; i++) /* never followed: they may be gone */
@@ -312,7 +325,7 @@ struct found {
     struct sp_cluster *cluster;
     struct sp_endpoint *endpoint;
     const struct sp_codec *codec;
-    uint16_t why;
+    uint16_t why, retry_why;
 };
 
 static sp_err find_all(struct sp_handoff *h, const struct stream_record *r, struct found *f)
@@ -329,7 +342,9 @@ static sp_err find_all(struct sp_handoff *h, const struct stream_record *r, stru
         err = sp_handoff_find(h, SP_HANDOFF_LINE, r->caller, true, &f->caller);
     if (!err)
         err = sp_handoff_find(h, SP_HANDOFF_LINE, r->callee, true, &f->callee);
-    return err ? err : sp_handoff_why(h, r->why, &f->why);
+    if (!err)
+        err = sp_handoff_why(h, r->why, &f->why);
+    return err ? err : sp_handoff_why(h, r->retry_why, &f->retry_why);
 }
 
 static bool speaks(const struct sp_line *line, const struct sp_codec *codec)
@@ -523,13 +538,14 @@ static sp_err load_bytes(struct sp_handoff *h, struct sp_stream *s, const struct
     bool fold = s->codec->protocol == SP_PROTO_HTTP1;
     sp_str failure;
     if (r->service.len + r->method.len + r->path.len + r->class_name.len + r->headers.len + r->canonical.len +
-            r->trailers.len + r->failure.len >
+            r->trailers.len + r->failure.len + r->again_head.len + r->again_body.len >
         STRINGS_MOST)
         return SP_HANDOFF_BAD(h, "its strings are too long");
     unpack_head(head, &r->request, (uint8_t)s->codec->protocol);
     unpack_head(&s->answer, &r->answer, 0);
     bool ok = keep(a, r->service, &head->service) && keep(a, r->method, &head->method) &&
               keep(a, r->path, &head->path) && keep(a, r->class_name, &head->class_name) &&
+              keep(a, r->again_head, &s->again_head) && keep(a, r->again_body, &s->again_body) &&
               keep(a, r->canonical, &s->path) && unpack_headers(a, r->headers, fold, head);
     if (ok && r->failure.len) {
         s->failure = sp_str_dup_z(a, r->failure);
@@ -610,6 +626,9 @@ static void fill_bits(struct sp_stream *s, const struct stream_record *r)
     s->oneway = r->oneway;
     s->exclusive = r->exclusive;
     s->caller_last = r->caller_last;
+    s->interim = r->interim;
+    s->repeated = r->repeated;
+    s->fresh = r->fresh;
 }
 
 /* It is the worker's from here, and holds what it holds: sp_stream_finish can end it. */
@@ -693,6 +712,7 @@ sp_err sp_load_stream(struct sp_handoff *h)
     s->codec = f.codec;
     s->timer.on_fire = sp_stream_on_timer;
     s->why = f.why;
+    s->retry_why = f.retry_why;
     count_stream(s, &f, &r);
     fill_times(h, s, &r);
     fill_bits(s, &r);

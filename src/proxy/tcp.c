@@ -66,7 +66,7 @@ static void report(struct sp_relay *r)
     sp_worker_report_done(r->worker, report);
 }
 
-static struct sp_series *series(struct sp_relay *r)
+struct sp_series *sp_relay_series(struct sp_relay *r)
 {
     struct sp_series_key key = { .direction = (uint8_t)r->chain->listener->spec->direction,
                                  .protocol = SP_PROTO_TCP,
@@ -81,7 +81,7 @@ static struct sp_series *series(struct sp_relay *r)
 
 static void opened(struct sp_relay *r)
 {
-    r->series = series(r);
+    r->series = sp_relay_series(r);
     if (r->series)
         sp_cell_add(&r->series->tcp_opened, 1);
 }
@@ -112,7 +112,7 @@ static void count_end(struct sp_relay *r)
     if (!r->series)
         opened(r);
     tell_bytes(r);
-    struct sp_series *s = series(r);
+    struct sp_series *s = sp_relay_series(r);
     if (s)
         sp_cell_add(&s->tcp_closed, 1);
 }

@@ -40,6 +40,8 @@ extern const struct sp_sock_ops sp_relay_down_ops, sp_relay_up_ops;
 void sp_relay_wire(struct sp_relay *r);
 /* What it was about to do when it was moved: connect, or send its first bytes. In a turn of its loop. */
 void sp_relay_go_on(struct sp_relay *r);
+/* Where its figures go, as long as it has no reason to end. */
+struct sp_series *sp_relay_series(struct sp_relay *r);
 /* The timer of one that relays. */
 void sp_relay_arm(struct sp_relay *r);
 

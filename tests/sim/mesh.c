@@ -718,7 +718,8 @@ int mesh_main(int argc, char **argv, const char *name, uint32_t count, void (*on
     const char *trace = sp_proc_env("SAMPAN_TRACE");
     uint64_t first = number(only ? only : argc > 1 ? argv[1] : NULL, 1);
     uint64_t seeds = only ? 1 : number(argc > 2 ? argv[2] : NULL, count);
-    uint64_t sum[MESH_OUTCOMES] = { 0 };
+    uint64_t sum[MESH_OUTCOMES] = { 0 }, moved = 0;
+    uint32_t upgrades = (uint32_t)number(sp_proc_env("SAMPAN_UPGRADES"), 0);
     current_name = name;
     signal(SIGABRT, on_abort);
     if (__sanitizer_set_death_callback)
@@ -728,11 +729,13 @@ int mesh_main(int argc, char **argv, const char *name, uint32_t count, void (*on
         uint64_t blocks = sp_mem_live_blocks();
         struct mesh *mesh = mesh_new(seed);
         mesh->traced = trace != NULL;
+        mesh->upgrades = upgrades;
         if (trace)
             sp_sim_set_trace(mesh->sim, say_line, NULL);
         one(mesh);
         for (int i = 0; i < MESH_OUTCOMES; i++)
             sum[i] += mesh->outcomes[i];
+        moved += mesh->upgrades_done;
         mesh_free(mesh);
         if (sp_mem_live_blocks() != blocks) {
             fprintf(stderr, "%s: %llu blocks of memory are left\n", name,
@@ -745,5 +748,7 @@ int mesh_main(int argc, char **argv, const char *name, uint32_t count, void (*on
            (unsigned long long)sum[MESH_REFUSED], (unsigned long long)sum[MESH_CUT],
            (unsigned long long)sum[MESH_GIVEN_UP],
            (double)(sp_proc_cpu_ns() - cpu) / 1e6 / (double)SP_MAX(seeds, 1u));
+    if (upgrades)
+        printf("%s: %llu hot upgrades\n", name, (unsigned long long)moved);
     return 0;
 }

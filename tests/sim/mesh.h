@@ -76,6 +76,8 @@ struct mesh {
     struct sp_idmap by_token;
     uint32_t outcomes[MESH_OUTCOMES];
     bool traced;
+    uint32_t upgrades; /* permille of instants at which sidecars are replaced (SAMPAN_UPGRADES) */
+    uint32_t upgrades_done;
 };
 
 struct mesh *mesh_new(uint64_t seed);
@@ -126,6 +128,8 @@ void mesh_apply(struct mesh_sidecar *sidecar);
 void mesh_drain(struct mesh_sidecar *sidecar, sp_ns deadline_ns);
 /* The process ends at once: everything is cut. */
 void mesh_kill(struct mesh_sidecar *sidecar);
+/* It hands itself to a successor with that many workers, which is returned; the old one is no more. */
+struct mesh_sidecar *mesh_upgrade(struct mesh_sidecar *sidecar, uint32_t workers);
 /* Nothing under way, nothing held: after the applications have closed and time has passed. */
 void mesh_check_idle(struct mesh_sidecar *sidecar);
 

@@ -206,9 +206,22 @@ static void swap(struct pair *p)
     mesh_apply(s);
 }
 
+static void upgrade(struct pair *p)
+{
+    bool shop = mesh_chance(p->mesh, 500);
+    struct mesh_sidecar **s = shop ? &p->shop : &p->bank;
+    if (!(*s)->up || (*s)->draining)
+        return;
+    uint32_t workers = !shop && p->by_path ? 1 : 1 + (uint32_t)mesh_below(p->mesh, 3);
+    *s = mesh_upgrade(*s, workers);
+    p->trouble.sidecars[shop ? 0 : 1] = *s;
+}
+
 static void befall(struct pair *p)
 {
     sp_ns now = sp_sim_now(p->mesh->sim);
+    if (p->mesh->upgrades && mesh_chance(p->mesh, p->mesh->upgrades))
+        upgrade(p);
     if (p->swaps && now >= p->next_swap && !p->shop->draining && !p->bank->draining) {
         swap(p);
         p->next_swap = now + mesh_below(p->mesh, 100 * SP_NS_PER_MS);
@@ -238,8 +251,9 @@ void pair_run(struct pair *p, sp_ns ns, bool (*done)(void *arg), void *arg)
         befall(p);
         if (p->shop->draining && p->shop->drained == p->shop->worker_count)
             return; /* the clients' door is closed: they would knock for ever */
-        sp_ns slice = p->swaps || p->drains || p->dies ? (1 + mesh_below(p->mesh, 10)) * SP_NS_PER_MS
-                                                       : SP_NS_PER_S;
+        sp_ns slice = p->swaps || p->drains || p->dies || p->mesh->upgrades
+                          ? (1 + mesh_below(p->mesh, 10)) * SP_NS_PER_MS
+                          : SP_NS_PER_S;
         trouble_run_until(&p->trouble, slice, done, arg);
     }
 }
