@@ -359,8 +359,8 @@ static void settle(struct sp_conn *conn)
         conn->ops->on_part(conn);
 }
 
-/* Do it for all that want it by now. Who wants something else goes back onto the list, behind the mark, and so
- * does who wants it again meanwhile. */
+/* Do it for all that want it by now. Who wants something else goes back onto the list, behind the mark, and
+ * so does who wants it again meanwhile. */
 static void each(struct sp_link *link, enum sp_want what, void (*act)(struct sp_conn *conn))
 {
     struct sp_list mark = { NULL, NULL }, *at;
