@@ -42,6 +42,9 @@ void sp_loop_init(struct sp_loop *loop, const struct sp_loop_body *body, const s
     sp_list_init(&loop->starved);
     sp_list_init(&loop->closed);
     uint32_t keep = config && config->keep_slab_bytes ? config->keep_slab_bytes : KEEP_SLAB_BYTES;
+    loop->pipes_max = config && config->pipes ? config->pipes : SP_LOOP_PIPES;
+    if (config && config->no_pipes)
+        loop->pipes_max = 0;
     sp_slab_pool_init(&loop->slabs, keep, config ? config->slab_limit_bytes : 0);
     sp_rng_init(&loop->rng, seed);
     loop->now = body->clock(loop);

@@ -23,10 +23,14 @@ typedef uint64_t sp_ns; /* nanoseconds: a monotonic instant or a length of time 
 #define SP_NS_PER_MS 1000000ull
 #define SP_NS_PER_S 1000000000ull
 
+enum { SP_LOOP_PIPES = 256 };
+
 struct sp_loop_config {
     uint32_t keep_slab_bytes;  /* free slabs kept while busy; 0 = 4 MiB */
     uint64_t slab_limit_bytes; /* most that slabs of this loop may hold; 0 = none */
     uint64_t seed;             /* of the loop's rng; 0 = from the system */
+    uint32_t pipes;            /* of pumps, two descriptors each, at most; 0 = SP_LOOP_PIPES */
+    bool no_pipes;             /* pumps copy */
 };
 
 /* The epoll body. NULL with errno set when the system refuses. */

@@ -78,6 +78,7 @@ struct sp_loop {
     struct sp_list closed;  /* of sp_sock.link: on_closed is owed */
     struct sp_mail *mail;   /* posted, newest first; atomic */
     int stop;               /* atomic */
+    uint32_t pipes_max;     /* of pumps, lent and idle together */
     struct sp_loop_view view;
     sp_ns turn_began; /* when the last wait ended */
     struct sp_slab_pool slabs;

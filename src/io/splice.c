@@ -2,9 +2,10 @@
  *
  * A pipe is made when there is none to take, asked to hold PIPE_BYTES, and kept when it comes back empty.
  * One that comes back with bytes inside (its connection broke) is closed: they belong to nobody. The number
- * of pipes is bounded, for each may pin its size in pages of the kernel, and an unprivileged user's sum of
- * them is bounded there too (pipe-user-pages-soft): then F_SETPIPE_SZ is refused and the pipe works with
- * its 64 KiB.
+ * of pipes, lent and idle together, is bounded: each takes two descriptors, which connections and admin want
+ * too, and may pin its size in pages of the kernel (64 MiB for the 256 pipes of a loop that was told
+ * nothing). Beyond the bound pumps copy. An unprivileged user's sum is bounded in the kernel too
+ * (pipe-user-pages-soft): then F_SETPIPE_SZ is refused and the pipe works with its 64 KiB.
  *
  * SPLICE_F_NONBLOCK speaks of the pipe; for the sockets their own O_NONBLOCK counts, which all that we open
  * or accept have. One that was handed over in blocking mode is set right when its first pipe is used. */
@@ -14,10 +15,7 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-enum {
-    PIPE_BYTES = 256 * 1024,
-    PIPES_MAX = 256, /* out and idle together: at most 64 MiB of the kernel's pages for a worker */
-};
+enum { PIPE_BYTES = 256 * 1024 };
 
 static sp_err pipe_take(struct sp_loop *loop, int pipe[2])
 {
@@ -28,7 +26,7 @@ static sp_err pipe_take(struct sp_loop *loop, int pipe[2])
         pipe[1] = e->pipes[e->pipe_count][1];
         return 0;
     }
-    if (loop->view.pipes_open >= PIPES_MAX)
+    if (loop->view.pipes_open >= loop->pipes_max)
         return SP_E_LIMIT;
     if (pipe2(pipe, O_NONBLOCK | O_CLOEXEC)) {
         pipe[0] = pipe[1] = -1;

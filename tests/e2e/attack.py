@@ -39,6 +39,7 @@ SCENARIOS = {
     "deaf-beside-others": slow.deaf_beside_others,
     "connections": caps.connections,
     "descriptors": caps.descriptors,
+    "bulk-flows": caps.bulk_flows,
     "memory": caps.memory,
     "cluster-limits": caps.cluster_limits,
     "big-bodies": bulk.big_bodies,

@@ -42,7 +42,8 @@
 #include "proxy/resolve.h"
 #include "proxy/worker.h"
 
-enum { DESCRIPTORS_OWN = 64 }; /* what the process needs besides connections */
+/* What the process needs besides connections: files, names, admin's callers; and each worker of its own. */
+enum { DESCRIPTORS_OWN = 64, DESCRIPTORS_OF_WORKER = 4 };
 
 /* ---- addresses ---- */
 
@@ -162,7 +163,9 @@ static sp_err make_worker(struct server *server, uint32_t index)
     struct thread *thread = &server->threads[index];
     thread->server = server;
     uint64_t memory = server->config->settings.max_memory_bytes;
-    struct sp_loop_config config = { .slab_limit_bytes = memory / server->thread_count };
+    struct sp_loop_config config = { .slab_limit_bytes = memory / server->thread_count,
+                                     .pipes = server->pipes,
+                                     .no_pipes = server->pipes == 0 };
     thread->loop = sp_loop_new(&config);
     if (!thread->loop)
         return SP_E_IO;
@@ -335,15 +338,34 @@ static uint32_t processors(void)
     return (uint32_t)SP_MAX(1, SP_MIN(n, SP_WORKERS_MAX));
 }
 
+static uint64_t less(uint64_t from, uint64_t what)
+{
+    return from > what ? from - what : 0;
+}
+
+/* Connections take two descriptors each, for each call may need one more, upstream. A raw relay of bulk would
+ * like four more, for a pipe each way; but it can do without (io/pump.h), so pipes get an eighth, or what the
+ * operator's own number of connections leaves. Whatever is carried, admin can be reached. */
+static void share_descriptors(struct server *server, uint64_t all)
+{
+    struct sp_settings *settings = &server->config->settings;
+    size_t listeners = server->config->snapshot->by_name[SP_RESOURCE_LISTENER].len;
+    uint64_t rest = less(all, DESCRIPTORS_OWN + server->thread_count * (DESCRIPTORS_OF_WORKER + listeners));
+    uint64_t pipes = rest / 8;
+    if (settings->max_connections)
+        pipes = SP_MIN(pipes, less(rest, 2 * (uint64_t)settings->max_connections));
+    server->pipes = (uint32_t)SP_MIN(pipes / 2 / server->thread_count, (uint64_t)SP_LOOP_PIPES);
+    rest = less(rest, 2 * (uint64_t)server->pipes * server->thread_count);
+    if (!settings->max_connections)
+        settings->max_connections = (uint32_t)SP_MIN(SP_MAX(16, rest / 2), (uint64_t)UINT32_MAX);
+}
+
 static sp_err set_up(struct server *server)
 {
     static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
     struct sp_settings *settings = &server->config->settings;
-    uint64_t descriptors = sp_proc_raise_files();
+    share_descriptors(server, sp_proc_raise_files());
     server->drain_ns = settings->drain_ns;
-    if (!settings->max_connections) /* each call may need one more, upstream */
-        settings->max_connections = (uint32_t)SP_MAX(
-            16, (descriptors - SP_MIN(descriptors, DESCRIPTORS_OWN)) / 2);
     signal(SIGPIPE, SIG_IGN);
     struct sp_loop_config config = { .keep_slab_bytes = 256 * 1024 };
     server->loop = sp_loop_new(&config);

@@ -54,6 +54,7 @@ struct server {
     struct upgrade *upgrade;   /* the way to a successor; NULL: there is none */
     struct takeover *takeover; /* while this process takes over */
     uint32_t generation;       /* how many predecessors it had */
+    uint32_t pipes;            /* of raw relays, for each worker */
     bool live, draining;
 };
 

@@ -1,15 +1,20 @@
 """S15: the process at its caps: connections, descriptors, memory, a cluster's own limits. Admin stays reachable."""
 
+import os
 import resource
+import selectors
 import socket
+import threading
 import time
 
-from attacks.house import Proxy, Watch, bolt, cluster, http, limits, says, tell, to
+from attacks.house import Proxy, Watch, bolt, cluster, http, limits, says, tcp, tell, to
 from attacks.peers import (BoltClient, BoltUpstream, Recorder, Scripted, ask, await_true, close_all, dial, read_answer,
                            read_head)
 from harness import Failed, expect, free_port
 
 MIB = 1 << 20
+FEW = 256       # descriptors of the sidecar that carries bulk
+FLOWS = 150
 CAP = 20
 GET = b"GET / HTTP/1.1\r\nHost: test\r\n\r\n"
 
@@ -110,6 +115,89 @@ def descriptors(s):
     s.check("it-is-counted", lambda: some(proxy, "sampan.accept_errors"))
     resource.prlimit(proxy.pid, resource.RLIMIT_NOFILE, (hard, hard))
     s.check("descriptors-come-back", proxy.expect_rest, 4)
+
+
+def bulk_flows(s):
+    """More raw bulk than the descriptors suffice for, pipes included: admin still answers, and all flows end well."""
+    go, port = threading.Event(), free_port()
+    block = bytes(range(256)) * 256
+
+    def counts(sock, number):
+        """Reads nothing until it is told, so that bytes stay where the sidecar put them; then says how many came."""
+        sock.settimeout(60)
+        go.wait(60)
+        got, room = 0, bytearray(MIB)
+        while n := sock.recv_into(room):
+            got += n
+        sock.sendall(str(got).encode())
+
+    upstream = Scripted(s, counts, backlog=FLOWS)
+    proxy = Proxy(s, "sidecar", [tcp(port, "out")], [cluster("out", upstream.port)], workers=2,
+                  preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_NOFILE, (FEW, FEW)))
+    crowd = Pourers(port, block, 8 * MIB)
+
+    def pours():
+        crowd.pour(until_stuck=1.5)
+        names = [os.readlink(f"/proc/{proxy.pid}/fd/{fd}") for fd in os.listdir(f"/proc/{proxy.pid}/fd")]
+        pipes, more = sum(name.startswith("pipe:") for name in names), crowd.sent >> 20
+        tell(f"{FLOWS} callers, {upstream.count} let in, {more} MiB sent, {len(names)} descriptors, {pipes} of pipes")
+        if upstream.count < 60:
+            raise Failed(f"only {upstream.count} flows are under way")
+        if not pipes:
+            raise Failed("no pipe is in use: nothing of this was tried")
+
+    def admin_answers():
+        for _ in range(5):
+            expect(200, proxy.ask("/stats")[0])
+            proxy.admin("/stats/prometheus")
+
+    def ends():
+        go.set()
+        crowd.pour()
+        expect([str(8 * MIB).encode()] * FLOWS, crowd.answers(), "what upstreams counted")
+
+    s.check("bulk-is-held", pours)
+    s.check("admin-answers", admin_answers)
+    s.check("it-rests-without-spinning", rests, proxy)
+    s.check("all-flows-end-well", ends)
+    s.check("admin-answers-afterwards", admin_answers)
+    close_all(crowd.socks)
+    s.check("descriptors-come-back", proxy.expect_rest, 40)  # the loops keep a few pipes
+
+
+class Pourers:
+    """Callers that each send so many bytes as fast as they are taken, and then end their direction."""
+
+    def __init__(self, port, block, most):
+        self.block, self.most, self.sent = block, most, 0
+        self.socks = [dial(port) for _ in range(FLOWS)]
+        self.left = dict.fromkeys(self.socks, most)
+        self.select = selectors.DefaultSelector()
+        for sock in self.socks:
+            sock.setblocking(False)
+            self.select.register(sock, selectors.EVENT_WRITE)
+
+    def pour(self, until_stuck=60):
+        """Until all is sent, or nothing is taken for so long."""
+        while self.left and (ready := self.select.select(until_stuck)):
+            for key, _ in ready:
+                self.send(key.fileobj)
+
+    def send(self, sock):
+        n = sock.send(self.block[:self.left[sock]])
+        self.sent += n
+        self.left[sock] -= n
+        if not self.left[sock]:
+            del self.left[sock]
+            self.select.unregister(sock)
+            sock.shutdown(socket.SHUT_WR)
+
+    def answers(self):
+        got = []
+        for sock in self.socks:
+            sock.settimeout(30)
+            got.append(sock.recv(100))
+        return got
 
 
 def memory(s):

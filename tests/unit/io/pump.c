@@ -216,6 +216,37 @@ static void fill_until_piped(struct relay *relay)
     assert_true(relay->pump.piped > 0);
 }
 
+static void flows_that_find_all_pipes_lent_are_copied_through(void **state)
+{
+    struct sp_loop *loop = sp_loop_new(&(struct sp_loop_config){ .pipes = 1 });
+    struct relay first, other;
+    struct flow flow = { .goal = 12 << 20, .feed_step = 256 * 1024, .read_step = 30001, .read_each = 2 };
+    relay_start(&first, loop);
+    fill_until_piped(&first); /* and there it stays: nobody reads */
+    relay_start(&other, loop);
+    run_flow(&other, &flow, 11);
+    assert_int_equal(flow.got_hash, flow.fed_hash);
+    assert_true(other.saw_slab);
+    assert_int_equal(other.pump.pipe[0], -1);
+    assert_int_equal(loop->view.pipes_open, 1);
+    relay_end(&other);
+    relay_end(&first);
+    sp_loop_free(loop);
+}
+
+static void a_loop_may_have_no_pipes_at_all(void **state)
+{
+    struct sp_loop *loop = sp_loop_new(&(struct sp_loop_config){ .pipes = 9, .no_pipes = true });
+    struct relay relay;
+    struct flow flow = { .goal = 4 << 20, .feed_step = 256 * 1024, .read_step = 256 * 1024, .read_each = 2 };
+    relay_start(&relay, loop);
+    run_flow(&relay, &flow, 12);
+    assert_int_equal(flow.got_hash, flow.fed_hash);
+    assert_int_equal(loop->view.pipes_open, 0);
+    relay_end(&relay);
+    sp_loop_free(loop);
+}
+
 static void a_flow_that_thins_out_is_copied_again_and_holds_no_pipe(void **state)
 {
     struct sp_loop *loop = new_loop();
@@ -499,6 +530,8 @@ int main(void)
         cmocka_unit_test(bulk_goes_by_splice_and_comes_out_the_same),
         cmocka_unit_test(a_slow_reader_gets_the_same_bytes),
         cmocka_unit_test(without_pipes_bulk_is_copied_through),
+        cmocka_unit_test(flows_that_find_all_pipes_lent_are_copied_through),
+        cmocka_unit_test(a_loop_may_have_no_pipes_at_all),
         cmocka_unit_test(a_flow_that_thins_out_is_copied_again_and_holds_no_pipe),
         cmocka_unit_test(a_source_that_breaks_is_told_by_the_pump),
         cmocka_unit_test(a_receiver_that_breaks_is_told_by_the_pump),
