@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <poll.h>
 #include <signal.h>
-#include <stddef.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -47,32 +46,46 @@ static sp_err err_of(int system_error)
     }
 }
 
-static sp_err open_by_number(int sock, uint32_t pid, int *ret_fd)
+/* Has the other end been closed? */
+static bool is_cut(int sock)
 {
-    int fd = pidfd_open((pid_t)pid, 0); /* close-on-exec by itself */
-    if (fd < 0)
-        return err_of(errno);
     struct pollfd one = { .fd = sock, .events = POLLIN };
-    if (poll(&one, 1, 0) < 0 || one.revents & (POLLHUP | POLLERR | POLLNVAL)) {
-        close(fd);
-        return SP_E_MISSING;
-    }
-    *ret_fd = fd;
-    return SP_OK;
+    return poll(&one, 1, 0) < 0 || one.revents & (POLLHUP | POLLERR | POLLNVAL);
+}
+
+/* The peer's pidfd, whether it lives or not; SP_E_MISSING where that cannot be had any more. */
+static sp_err open_peer(int sock, uint32_t pid, int *ret_fd)
+{
+    socklen_t len = sizeof(*ret_fd);
+    if (getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, ret_fd, &len) == 0)
+        return SP_OK;
+    if (errno != ENOPROTOOPT)
+        return errno == ENODATA ? SP_E_MISSING : err_of(errno);
+    *ret_fd = pidfd_open((pid_t)pid, 0); /* close-on-exec by itself */
+    if (*ret_fd < 0)
+        return err_of(errno);
+    if (!is_cut(sock))
+        return SP_OK;
+    close(*ret_fd);
+    return SP_E_MISSING;
 }
 
 sp_err sp_pidfd_peer(int sock, int *ret_fd, uint32_t *ret_pid, uint32_t *ret_uid)
 {
     uint32_t pid, uid;
+    int fd = -1;
     sp_err err = sp_fdpass_peer(sock, &pid, &uid);
     if (err)
         return err;
     if (pid == 0)
         return SP_E_UNSUPPORTED;
-    int fd = -1;
-    socklen_t len = sizeof(fd);
-    if (getsockopt(sock, SOL_SOCKET, SO_PEERPIDFD, &fd, &len) != 0)
-        err = errno == ENOPROTOOPT ? open_by_number(sock, pid, &fd) : err_of(errno);
+    err = open_peer(sock, pid, &fd);
+    if (!err && sp_pidfd_wait(fd, 0) == SP_OK) {
+        close(fd);
+        err = SP_E_MISSING;
+    }
+    if (err == SP_E_MISSING && !is_cut(sock))
+        err = SP_E_UNSUPPORTED; /* somebody else holds its end */
     if (err)
         return err;
     *ret_fd = fd;

@@ -11,8 +11,8 @@
 uint32_t sp_pid_own(void);
 uint32_t sp_uid_own(void); /* effective */
 /* The process at the other end of a connected Unix socket (for the one that connected: the process that made
- * the other end listen). Close-on-exec; the caller's. SP_E_MISSING: it is dead; SP_E_UNSUPPORTED: it lives in
- * a pid namespace that we do not see; SP_E_NOFILE. */
+ * the other end listen). Close-on-exec; the caller's. SP_E_MISSING: it is dead, and the connection ended;
+ * SP_E_UNSUPPORTED: it is in a pid namespace that we do not see, or dead while another holds its end. */
 sp_err sp_pidfd_peer(int sock, int *ret_fd, uint32_t *ret_pid, uint32_t *ret_uid) SP_MUST_USE;
 /* May we end it? SP_E_DENIED; SP_E_MISSING: it has ended by itself. */
 sp_err sp_pidfd_may_end(int fd) SP_MUST_USE;

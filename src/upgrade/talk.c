@@ -85,7 +85,9 @@ sp_err sp_walk_talk_init(struct sp_walk_talk *talk, int sock, const struct sp_wa
     talk->times = times_of(times);
     sp_err err = sp_pidfd_peer(sock, &talk->process, &pid, &uid);
     if (err == SP_E_UNSUPPORTED)
-        sp_walk_words(trouble, "the other process is in a pid namespace that this one cannot see");
+        sp_walk_words(trouble,
+                      "the socket's process is in a pid namespace that this one cannot see, or is dead "
+                      "and has handed the socket down");
     else if (err)
         sp_walk_words(trouble, "the other process cannot be held: %s", sp_err_str(err));
     if (!err && uid != sp_uid_own() && uid != 0) {

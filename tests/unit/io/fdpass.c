@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 
 #include "io/file.h"
 #include "unit/io/help.h"
@@ -202,6 +203,107 @@ static void the_peer_is_known_by_pid_and_uid(void **state)
     assert_true(sp_fdpass_peer(-1, &pid, &uid) < 0);
 }
 
+/* --- sockets of whole messages -------------------------------------------------------------------------- */
+
+static char folder[64];
+
+static const char *in_folder(const char *name)
+{
+    static char path[108];
+    snprintf(path, sizeof(path), "%s/%s", folder, name);
+    return path;
+}
+
+static void make_folder(void)
+{
+    snprintf(folder, sizeof(folder), "/tmp/sampan-fdpass-XXXXXX");
+    assert_non_null(mkdtemp(folder));
+}
+
+static void messages_stay_whole(void **state)
+{
+    int listening, near, far, got[2];
+    char bytes[16];
+    uint32_t count;
+    make_folder();
+    const char *path = in_folder("sock");
+    assert_int_equal(sp_fdpass_listen(path, false, &listening), 0);
+    struct stat st;
+    assert_int_equal(lstat(path, &st), 0);
+    assert_true(S_ISSOCK(st.st_mode) && (st.st_mode & 0777) == 0600);
+    assert_int_equal(sp_fdpass_accept(listening, &far), SP_E_AGAIN);
+    assert_int_equal(sp_fdpass_connect(path, 1000, &near), 0);
+    assert_int_equal(sp_fdpass_accept(listening, &far), 0);
+    assert_true(fcntl(near, F_GETFD) & FD_CLOEXEC && fcntl(far, F_GETFD) & FD_CLOEXEC);
+    assert_int_equal(sp_fdpass_send(near, "one", 3, NULL, 0, 1000), 0);
+    assert_int_equal(sp_fdpass_send(near, "three", 5, &listening, 1, 1000), 0);
+    close(near);
+    assert_int_equal(sp_fdpass_recv(far, bytes, sizeof(bytes), got, 2, &count, 1000), 3);
+    assert_int_equal(sp_fdpass_recv(far, bytes, sizeof(bytes), got, 2, &count, 1000), 5);
+    assert_int_equal(count, 1);
+    close(got[0]);
+    assert_int_equal(sp_fdpass_recv(far, bytes, sizeof(bytes), got, 2, &count, 1000), 0);
+    assert_int_equal(sp_fdpass_send(far, "x", 1, NULL, 0, 1000), SP_E_RESET);
+    close(far);
+    close(listening);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0);
+}
+
+static void a_dead_socket_is_replaced_and_a_living_one_when_asked(void **state)
+{
+    int first, second, third, near, far;
+    make_folder();
+    const char *path = in_folder("sock");
+    assert_int_equal(sp_fdpass_listen(path, false, &first), 0);
+    assert_int_equal(sp_fdpass_listen(path, false, &second), SP_E_EXISTS);
+    assert_int_equal(sp_fdpass_listen(path, true, &second), 0);
+    assert_int_equal(sp_fdpass_connect(path, 1000, &near), 0);
+    assert_int_equal(sp_fdpass_accept(second, &far), 0); /* the look of the refused one went to the first */
+    close(near);
+    close(far);
+    close(first);
+    close(second);
+    assert_int_equal(sp_fdpass_connect(path, 1000, &near), SP_E_MISSING);
+    assert_int_equal(sp_fdpass_listen(path, false, &third), 0);
+    close(third);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(rmdir(folder), 0); /* nothing is left beside it */
+}
+
+static void what_is_no_socket_is_left_alone(void **state)
+{
+    int sock;
+    char longest[200];
+    make_folder();
+    const char *path = in_folder("file");
+    int file = open(path, O_CREAT | O_WRONLY | O_CLOEXEC, 0600);
+    assert_true(file >= 0);
+    close(file);
+    assert_int_equal(sp_fdpass_listen(path, true, &sock), SP_E_EXISTS);
+    assert_int_equal(sp_fdpass_connect(path, 1000, &sock), SP_E_MISSING);
+    assert_int_equal(unlink(path), 0);
+    assert_int_equal(sp_fdpass_connect(path, 1000, &sock), SP_E_MISSING);
+    assert_int_equal(rmdir(folder), 0);
+    assert_int_equal(sp_fdpass_listen(path, false, &sock), SP_E_MISSING); /* no such folder */
+    memset(longest, 'x', sizeof(longest) - 1);
+    longest[sizeof(longest) - 1] = 0;
+    assert_int_equal(sp_fdpass_listen(longest, false, &sock), SP_E_INVALID);
+    assert_int_equal(sp_fdpass_connect(longest, 1000, &sock), SP_E_INVALID);
+    assert_int_equal(sp_fdpass_connect("", 1000, &sock), SP_E_INVALID);
+}
+
+static void an_abstract_name_is_taken_once(void **state)
+{
+    int first, second;
+    char path[64];
+    snprintf(path, sizeof(path), "@sampan-fdpass-%d", (int)getpid());
+    assert_int_equal(sp_fdpass_listen(path, false, &first), 0);
+    assert_int_equal(sp_fdpass_listen(path, true, &second), SP_E_EXISTS);
+    close(first);
+    assert_int_equal(sp_fdpass_connect(path, 1000, &second), SP_E_MISSING);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -214,6 +316,10 @@ int main(void)
         cmocka_unit_test(nobody_there_comes_to_the_time_limit),
         cmocka_unit_test(a_long_message_brings_its_descriptors_once),
         cmocka_unit_test(the_peer_is_known_by_pid_and_uid),
+        cmocka_unit_test(messages_stay_whole),
+        cmocka_unit_test(a_dead_socket_is_replaced_and_a_living_one_when_asked),
+        cmocka_unit_test(what_is_no_socket_is_left_alone),
+        cmocka_unit_test(an_abstract_name_is_taken_once),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
