@@ -131,6 +131,13 @@ static const struct sp_listener_spec *find_spec(const struct server *server, sp_
     return resource ? resource->listener : NULL;
 }
 
+static void ask_address(struct server *server, int fd, sp_addr *ret_addr)
+{
+    struct sp_acceptor acceptor = { .loop = server->loop, .fd = fd };
+    if (sp_acceptor_local(&acceptor, ret_addr))
+        *ret_addr = (sp_addr){ .family = SP_ADDR_NONE };
+}
+
 /* Closed, not shut: the old process may go on with them. */
 static void drop_unwanted(struct server *server)
 {
@@ -139,6 +146,8 @@ static void drop_unwanted(struct server *server)
     for (uint32_t i = 0; i < take->listener_count; i++) {
         struct sp_handoff_listener *l = &take->listeners[i];
         const struct sp_listener_spec *spec = find_spec(server, l->name);
+        if (l->fd >= 0 && l->bound.family == SP_ADDR_NONE) /* a further door of its worker */
+            ask_address(server, l->fd, &l->bound);
         if (l->fd < 0 || (spec && spec->bind && is_wanted(spec, &l->bound))) {
             take->listeners[kept++] = *l;
             continue;
@@ -210,9 +219,10 @@ static bool is_listening(struct server *server, int fd, sp_addr *ret_addr)
 {
     int listens = 0;
     socklen_t len = sizeof(listens);
-    struct sp_acceptor acceptor = { .loop = server->loop, .fd = fd };
-    return getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) == 0 && listens &&
-           sp_acceptor_local(&acceptor, ret_addr) == 0 && ret_addr->family != SP_ADDR_UNIX;
+    if (getsockopt(fd, SOL_SOCKET, SO_ACCEPTCONN, &listens, &len) || !listens)
+        return false;
+    ask_address(server, fd, ret_addr);
+    return ret_addr->family == SP_ADDR_IP4 || ret_addr->family == SP_ADDR_IP6;
 }
 
 static const struct sp_listener_spec *spec_at(const struct server *server, const sp_addr *addr)

@@ -1,0 +1,1 @@
+"""What tests/e2e/upgrade.py is made of."""
