@@ -13,6 +13,16 @@
  *
  * c-ares cannot cancel one query: a cancelled one is only marked, and dies when its result comes.
  *
+ * It reads resolv.conf when a channel is made, and never again; but networks change while a sidecar runs, and
+ * then every name would fail until it is started anew. So before a query, at most once in LOOK_NS, the file
+ * is looked at, and when it is another one a new channel takes over. The old one stays until its queries are
+ * answered:
+ *
+ *      channels:  [now] ──> [old, 2 queries] ──> [older, 1 query]      an old one without queries is gone
+ *
+ * Newer versions can read it anew by themselves (ares_reinit). They would do the same with queries that fail
+ * in between, and two ways are twice the tests; this one works with every version.
+ *
  * ARES_AI_NOSORT: its own sorting opens a socket for each address to ask the kernel for a route; we sort by
  * bytes anyway. One lookup asks for both families where more than one may do, and the family rule is applied
  * to what came. Search domains and ndots of resolv.conf hold, as for any program on the machine. */
@@ -22,6 +32,7 @@
 #include <netdb.h>
 #include <netinet/in.h>
 #include <string.h>
+#include <sys/stat.h>
 #include <sys/time.h>
 
 #include "base/list.h"
@@ -35,24 +46,46 @@ enum {
     NAME_MAX_BYTES = 255,
 };
 
+#define LOOK_NS (5 * SP_NS_PER_S)
+
+/* What a file was like; all zero: it is not there. */
+struct stamp {
+    uint64_t dev, ino, bytes, changed_ns;
+};
+
 struct resolver {
     struct sp_dns dns;
-    ares_channel channel;
+    struct channel *now;
+    struct sp_list channels; /* of channel.link: now, and old ones with queries under way */
+    struct sp_list queries;  /* of query.link */
+    const char *path;        /* of resolv.conf; NULL: where c-ares looks */
+    uint16_t port;           /* of servers; 0: the usual one */
+    struct stamp stamp;      /* of it, when `now` was made */
+    sp_ns look_ns, next_look;
+    bool given; /* servers were given: no file counts */
+};
+
+struct channel {
+    struct sp_list link; /* on resolver->channels */
+    struct resolver *resolver;
+    ares_channel ares;
     struct sp_timer timer;
+    struct sp_turn turn;    /* an old one without queries: c-ares may not be freed from its own callback */
     struct sp_list watches; /* of resolver_watch.link */
-    struct sp_list queries; /* of query.link */
+    uint32_t under_way;     /* queries */
 };
 
 struct resolver_watch {
     struct sp_fd_watch watch;
     struct sp_list link;
-    struct resolver *resolver;
+    struct channel *channel;
 };
 
 struct query {
     struct sp_dns_query query;
     struct sp_list link;
     struct sp_turn turn; /* the answer waits for the end of the turn */
+    struct channel *channel;
     enum sp_dns_family family;
     bool under_way; /* c-ares will call back */
     bool cancelled;
@@ -85,46 +118,46 @@ static sp_err err_of(int status)
 static void on_time(struct sp_timer *timer);
 
 /* After every call into c-ares: when does it want to be called again? */
-static void set_timer(struct resolver *r)
+static void set_timer(struct channel *c)
 {
     struct timeval left;
-    if (!ares_timeout(r->channel, NULL, &left)) {
-        sp_timer_stop(r->dns.loop, &r->timer);
+    if (!ares_timeout(c->ares, NULL, &left)) {
+        sp_timer_stop(c->resolver->dns.loop, &c->timer);
         return;
     }
-    sp_timer_set(r->dns.loop, &r->timer,
+    sp_timer_set(c->resolver->dns.loop, &c->timer,
                  (sp_ns)left.tv_sec * SP_NS_PER_S + (sp_ns)left.tv_usec * SP_NS_PER_US);
 }
 
 static void on_time(struct sp_timer *timer)
 {
-    struct resolver *r = SP_CONTAINER(timer, struct resolver, timer);
-    ares_process_fd(r->channel, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
-    set_timer(r);
+    struct channel *c = SP_CONTAINER(timer, struct channel, timer);
+    ares_process_fd(c->ares, ARES_SOCKET_BAD, ARES_SOCKET_BAD);
+    set_timer(c);
 }
 
 static void on_ready(struct sp_fd_watch *watch, uint32_t events)
 {
-    struct resolver *r = SP_CONTAINER(watch, struct resolver_watch, watch)->resolver;
+    struct channel *c = SP_CONTAINER(watch, struct resolver_watch, watch)->channel;
     int fd = watch->fd; /* the watch may be gone when c-ares is done */
     bool out = events & EPOLLOUT;
     bool in = events & (EPOLLIN | EPOLLERR | EPOLLHUP);
-    ares_process_fd(r->channel, in ? fd : ARES_SOCKET_BAD, out ? fd : ARES_SOCKET_BAD);
-    set_timer(r);
+    ares_process_fd(c->ares, in ? fd : ARES_SOCKET_BAD, out ? fd : ARES_SOCKET_BAD);
+    set_timer(c);
 }
 
-static struct resolver_watch *find_watch(struct resolver *r, int fd)
+static struct resolver_watch *find_watch(struct channel *c, int fd)
 {
     struct resolver_watch *w;
-    SP_LIST_EACH(&r->watches, w, next, struct resolver_watch, link)
+    SP_LIST_EACH(&c->watches, w, next, struct resolver_watch, link)
         if (w->watch.fd == fd)
             return w;
     return NULL;
 }
 
-static void forget(struct resolver *r, struct resolver_watch *w)
+static void forget(struct channel *c, struct resolver_watch *w)
 {
-    sp_epoll_unwatch(r->dns.loop, &w->watch);
+    sp_epoll_unwatch(c->resolver->dns.loop, &w->watch);
     sp_list_remove(&w->link);
     sp_mem_free(w);
 }
@@ -132,11 +165,11 @@ static void forget(struct resolver *r, struct resolver_watch *w)
 /* Neither readable nor writable: c-ares is about to close it. */
 static void on_sock_state(void *arg, ares_socket_t fd, int readable, int writable)
 {
-    struct resolver *r = arg;
-    struct resolver_watch *w = find_watch(r, fd);
+    struct channel *c = arg;
+    struct resolver_watch *w = find_watch(c, fd);
     if (!readable && !writable) {
         if (w)
-            forget(r, w);
+            forget(c, w);
         return;
     }
     bool again = w != NULL;
@@ -145,12 +178,102 @@ static void on_sock_state(void *arg, ares_socket_t fd, int readable, int writabl
         if (!w)
             return; /* the query will come to its timeout */
         w->watch = (struct sp_fd_watch){ .fd = fd, .on_ready = on_ready };
-        w->resolver = r;
-        sp_list_push(&r->watches, &w->link);
+        w->channel = c;
+        sp_list_push(&c->watches, &w->link);
     }
     uint32_t events = (readable ? EPOLLIN : 0) | (writable ? EPOLLOUT : 0);
-    if (sp_epoll_watch(r->dns.loop, &w->watch, events, again))
-        forget(r, w); /* the query will come to its timeout */
+    if (sp_epoll_watch(c->resolver->dns.loop, &w->watch, events, again))
+        forget(c, w); /* the query will come to its timeout */
+}
+
+/* --- channels ------------------------------------------------------------------------------------------- */
+
+static void free_channel(struct channel *c)
+{
+    struct sp_loop *loop = c->resolver->dns.loop;
+    ares_destroy(c->ares); /* calls back for all that is under way, closes its sockets */
+    SP_ASSERT(sp_list_is_empty(&c->watches));
+    sp_timer_stop(loop, &c->timer);
+    sp_loop_turn_cancel(&c->turn);
+    sp_list_remove(&c->link);
+    sp_mem_free(c);
+}
+
+static void on_unused(struct sp_turn *turn)
+{
+    free_channel(SP_CONTAINER(turn, struct channel, turn));
+}
+
+static void free_if_unused(struct channel *c)
+{
+    if (c != c->resolver->now && c->under_way == 0)
+        sp_loop_at_turn_end(c->resolver->dns.loop, &c->turn);
+}
+
+static sp_err make_channel(struct resolver *r)
+{
+    struct channel *c = sp_mem_zalloc(sizeof(*c));
+    if (!c)
+        return SP_E_NOMEM;
+    c->resolver = r;
+    c->timer.on_fire = on_time;
+    c->turn.on_turn_end = on_unused;
+    sp_list_init(&c->watches);
+    struct ares_options options = { .timeout = TRY_MS,
+                                    .tries = TRIES,
+                                    .sock_state_cb = on_sock_state,
+                                    .sock_state_cb_data = c,
+                                    .udp_port = r->port,
+                                    .tcp_port = r->port,
+                                    .resolvconf_path = (char *)(uintptr_t)r->path };
+    int which = ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB;
+    which |= r->path ? ARES_OPT_RESOLVCONF : 0;
+    which |= r->port ? ARES_OPT_UDP_PORT | ARES_OPT_TCP_PORT : 0;
+    if (ares_init_options(&c->ares, &options, which)) {
+        sp_mem_free(c);
+        return SP_E_IO;
+    }
+    struct channel *old = r->now;
+    sp_list_push(&r->channels, &c->link);
+    r->now = c;
+    if (old)
+        free_if_unused(old);
+    return 0;
+}
+
+static struct stamp stamp_of(const char *path)
+{
+    struct stat st;
+    if (stat(path ? path : "/etc/resolv.conf", &st))
+        return (struct stamp){ 0 };
+    return (struct stamp){ .dev = st.st_dev,
+                           .ino = st.st_ino,
+                           .bytes = (uint64_t)st.st_size,
+                           .changed_ns = (uint64_t)st.st_mtim.tv_sec * SP_NS_PER_S +
+                                         (uint64_t)st.st_mtim.tv_nsec };
+}
+
+/* Where no new channel can be had the old one goes on, and it is tried again at the next look. */
+static void look(struct resolver *r)
+{
+    sp_ns now = sp_loop_now(r->dns.loop);
+    if (r->given || now < r->next_look)
+        return;
+    r->next_look = now + r->look_ns;
+    struct stamp stamp = stamp_of(r->path); /* before it is read: what changes in between is seen later */
+    if (memcmp(&stamp, &r->stamp, sizeof(stamp)) != 0 && make_channel(r) == 0)
+        r->stamp = stamp;
+}
+
+sp_err sp_cares_use(struct sp_dns *dns, const char *path, uint16_t port, sp_ns look_ns)
+{
+    struct resolver *r = resolver_of(dns);
+    r->path = path;
+    r->port = port;
+    r->look_ns = look_ns;
+    r->next_look = 0;
+    r->stamp = stamp_of(path);
+    return make_channel(r);
 }
 
 /* --- queries -------------------------------------------------------------------------------------------- */
@@ -228,6 +351,9 @@ static void on_result(void *arg, int status, int timeouts, struct ares_addrinfo 
 {
     struct query *q = arg;
     q->under_way = false;
+    q->channel->under_way--;
+    if (status != ARES_EDESTRUCTION)
+        free_if_unused(q->channel);
     if (q->cancelled || status == ARES_EDESTRUCTION) {
         free_query(q);
     } else {
@@ -289,9 +415,13 @@ static struct sp_dns_query *cares_resolve(struct sp_dns *dns, sp_str name, uint1
     struct ares_addrinfo_hints hints = { .ai_family = asked,
                                          .ai_socktype = SOCK_STREAM,
                                          .ai_flags = ARES_AI_NOSORT };
+    look(r);
+    struct channel *c = r->now;
     q->under_way = true;
-    ares_getaddrinfo(r->channel, text, NULL, &hints, on_result, q);
-    set_timer(r);
+    q->channel = c;
+    c->under_way++;
+    ares_getaddrinfo(c->ares, text, NULL, &hints, on_result, q);
+    set_timer(c);
     return &q->query;
 }
 
@@ -312,29 +442,23 @@ static struct sp_dns *cares_make(struct sp_loop *loop)
     if (!r)
         return NULL;
     r->dns.loop = loop;
-    r->timer.on_fire = on_time;
-    sp_list_init(&r->watches);
+    sp_list_init(&r->channels);
     sp_list_init(&r->queries);
-    struct ares_options options = {
-        .timeout = TRY_MS, .tries = TRIES, .sock_state_cb = on_sock_state, .sock_state_cb_data = r
-    };
-    if (ares_init_options(&r->channel, &options,
-                          ARES_OPT_TIMEOUTMS | ARES_OPT_TRIES | ARES_OPT_SOCK_STATE_CB)) {
-        sp_mem_free(r);
-        return NULL;
-    }
-    return &r->dns;
+    if (sp_cares_use(&r->dns, NULL, 0, LOOK_NS) == 0)
+        return &r->dns;
+    sp_mem_free(r);
+    return NULL;
 }
 
 static void cares_free(struct sp_dns *dns)
 {
     struct resolver *r = resolver_of(dns);
     struct sp_list *link;
-    ares_destroy(r->channel); /* calls back for all that is under way, closes its sockets */
+    struct channel *c;
+    SP_LIST_EACH(&r->channels, c, next, struct channel, link)
+        free_channel(c);
     while ((link = sp_list_pop_first(&r->queries)))
         free_query(SP_CONTAINER(link, struct query, link));
-    SP_ASSERT(sp_list_is_empty(&r->watches));
-    sp_timer_stop(dns->loop, &r->timer);
     sp_mem_free(r);
 }
 
@@ -356,8 +480,9 @@ static sp_err cares_set_servers(struct sp_dns *dns, const sp_addr *servers, uint
     }
     if (!err && count == 0)
         err = SP_E_INVALID;
-    if (!err && ares_set_servers_ports(r->channel, nodes))
+    if (!err && ares_set_servers_ports(r->now->ares, nodes))
         err = SP_E_AGAIN; /* queries are under way */
+    r->given |= !err;
     sp_mem_free(nodes);
     return err;
 }

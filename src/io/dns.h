@@ -1,5 +1,5 @@
 /* dns: names to addresses, by c-ares on the loop (the simulation has its own table). Answers come from
- * /etc/hosts and the configured servers. */
+ * /etc/hosts and the servers that /etc/resolv.conf names at the time. */
 #ifndef SP_IO_DNS_H
 #define SP_IO_DNS_H
 
@@ -30,7 +30,7 @@ struct sp_dns_answer {
 /* NULL when c-ares cannot start. */
 struct sp_dns *sp_dns_new(struct sp_loop *loop);
 void sp_dns_free(struct sp_dns *dns); /* queries under way are cancelled */
-/* In place of what /etc/resolv.conf names. */
+/* In place of what /etc/resolv.conf names, now and later. */
 sp_err sp_dns_set_servers(struct sp_dns *dns, const sp_addr *servers, uint32_t count) SP_MUST_USE;
 /* on_answer is called once, on the loop, never inside this call; not after cancel. */
 struct sp_dns_query *sp_dns_resolve(struct sp_dns *dns, sp_str name, uint16_t port, enum sp_dns_family family,

@@ -34,4 +34,8 @@ uint32_t sp_dns_sort(sp_addr *addrs, uint32_t count);
 
 extern const struct sp_dns_body sp_dns_cares;
 
+/* Of the epoll loop's: read `path` (borrowed) in place of /etc/resolv.conf, ask the servers that it names at
+ * `port`, and look whether it has changed at most once in `look_ns`. NULL and 0: as the system has it. */
+sp_err sp_cares_use(struct sp_dns *dns, const char *path, uint16_t port, sp_ns look_ns) SP_MUST_USE;
+
 #endif

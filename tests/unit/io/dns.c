@@ -302,6 +302,136 @@ static void many_queries_at_once_are_answered_each(void **state)
     asking_close(&asking);
 }
 
+/* --- resolv.conf ---------------------------------------------------------------------------------------- */
+
+/* c-ares knows no ports in that file: `server` is the second of two that have the same one. */
+static void server_open_beside(struct server *server, const struct server *first)
+{
+    struct sockaddr_in in = { .sin_family = AF_INET,
+                              .sin_port = htons(first->addr.port),
+                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK + 1) };
+    *server = (struct server){ .fd = socket(AF_INET, SOCK_DGRAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0) };
+    assert_int_equal(bind(server->fd, (struct sockaddr *)&in, sizeof(in)), 0);
+    server->addr = first->addr;
+    server->addr.ip[3]++;
+}
+
+static void write_conf(const char *path, const struct server *server)
+{
+    char beside[128];
+    snprintf(beside, sizeof(beside), "%s.new", path);
+    FILE *f = fopen(beside, "w");
+    assert_non_null(f);
+    fprintf(f, "nameserver 127.0.0.%u\n", server->addr.ip[3]);
+    assert_int_equal(fclose(f), 0);
+    assert_int_equal(rename(beside, path), 0);
+}
+
+static void ask_for(struct asking *asking, const char *name, struct heard *heard)
+{
+    *heard = (struct heard){ 0 };
+    assert_non_null(sp_dns_resolve(asking->dns, sp_str_c(name), 80, SP_DNS_IP4_ONLY, on_answer, heard));
+}
+
+static void servers_that_change_are_asked_without_a_new_start(void **state)
+{
+    struct asking asking = { .loop = new_loop() };
+    struct server next;
+    struct heard heard, slow;
+    char path[64];
+    snprintf(path, sizeof(path), "/tmp/sampan-test-resolv-%d.conf", (int)getpid());
+    server_open(&asking.server);
+    server_open_beside(&next, &asking.server);
+    write_conf(path, &asking.server);
+    asking.dns = sp_dns_new(asking.loop);
+    assert_non_null(asking.dns);
+    assert_int_equal(sp_cares_use(asking.dns, path, asking.server.addr.port, 0), 0);
+    ask_for(&asking, "one.test", &heard);
+    serve_until(&asking, heard.count);
+    assert_int_equal(heard.err, 0);
+    uint32_t asked = asking.server.asked;
+    assert_true(asked > 0);
+
+    /* What was asked before keeps its server; what comes now goes to the next. */
+    asking.server.silent = true;
+    ask_for(&asking, "both.test", &slow);
+    serve_until(&asking, asking.server.asked > asked);
+    write_conf(path, &next);
+    ask_for(&asking, "many.test", &heard);
+    for (int i = 0; i < 10000 && !heard.count; i++) {
+        sp_loop_turn(asking.loop, SP_NS_PER_MS);
+        server_serve(&next);
+    }
+    assert_int_equal(heard.count, 1);
+    assert_string_equal(heard.text, "10.0.0.3:80 10.0.0.7:80 10.0.0.9:80");
+    assert_true(next.asked > 0);
+    assert_int_equal(slow.count, 0);
+    asking.server.silent = false;
+    serve_until(&asking, slow.count); /* by its second try */
+    assert_int_equal(slow.err, 0);
+    run_turns(asking.loop, 3); /* the old channel goes */
+
+    asked = asking.server.asked;
+    ask_for(&asking, "one.test", &heard);
+    for (int i = 0; i < 10000 && !heard.count; i++) {
+        sp_loop_turn(asking.loop, SP_NS_PER_MS);
+        server_serve(&next);
+    }
+    assert_int_equal(heard.err, 0);
+    assert_int_equal(asking.server.asked, asked);
+    assert_int_equal(unlink(path), 0);
+    close(next.fd);
+    asking_close(&asking);
+}
+
+static void the_file_is_looked_at_once_in_a_while(void **state)
+{
+    struct asking asking = { .loop = new_loop() };
+    struct server next;
+    struct heard heard;
+    char path[64];
+    snprintf(path, sizeof(path), "/tmp/sampan-test-resolv-%d.conf", (int)getpid());
+    server_open(&asking.server);
+    server_open_beside(&next, &asking.server);
+    write_conf(path, &asking.server);
+    asking.dns = sp_dns_new(asking.loop);
+    assert_non_null(asking.dns);
+    assert_int_equal(sp_cares_use(asking.dns, path, asking.server.addr.port, 3600 * SP_NS_PER_S), 0);
+    ask_for(&asking, "one.test", &heard); /* looks */
+    serve_until(&asking, heard.count);
+    write_conf(path, &next);
+    ask_for(&asking, "one.test", &heard);
+    serve_until(&asking, heard.count);
+    assert_int_equal(heard.err, 0);
+    server_serve(&next);
+    assert_int_equal(next.asked, 0);
+    assert_int_equal(unlink(path), 0);
+    close(next.fd);
+    asking_close(&asking);
+}
+
+static void servers_that_were_given_stay_whatever_the_file_says(void **state)
+{
+    struct asking asking;
+    struct heard heard;
+    struct server other;
+    char path[64];
+    snprintf(path, sizeof(path), "/tmp/sampan-test-resolv-%d.conf", (int)getpid());
+    server_open(&asking.server);
+    server_open_beside(&other, &asking.server);
+    write_conf(path, &other);
+    asking.loop = new_loop();
+    asking.dns = sp_dns_new(asking.loop);
+    assert_int_equal(sp_cares_use(asking.dns, path, asking.server.addr.port, 0), 0);
+    assert_int_equal(sp_dns_set_servers(asking.dns, &asking.server.addr, 1), 0);
+    assert_int_equal(unlink(path), 0);
+    ask_for(&asking, "one.test", &heard);
+    serve_until(&asking, heard.count);
+    assert_int_equal(heard.err, 0);
+    close(other.fd);
+    asking_close(&asking);
+}
+
 /* --- silence, cancelling, freeing ----------------------------------------------------------------------- */
 
 static void a_silent_server_comes_to_the_timeout(void **state)
@@ -465,6 +595,9 @@ int main(void)
         cmocka_unit_test(what_is_no_name_is_invalid),
         cmocka_unit_test(numbers_and_the_hosts_file_need_no_server),
         cmocka_unit_test(many_queries_at_once_are_answered_each),
+        cmocka_unit_test(servers_that_change_are_asked_without_a_new_start),
+        cmocka_unit_test(the_file_is_looked_at_once_in_a_while),
+        cmocka_unit_test(servers_that_were_given_stay_whatever_the_file_says),
         cmocka_unit_test(a_silent_server_comes_to_the_timeout),
         cmocka_unit_test(a_server_that_is_not_there_is_an_error),
         cmocka_unit_test(a_cancelled_query_stays_silent),
