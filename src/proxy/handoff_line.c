@@ -238,12 +238,13 @@ static void save_ties_of(struct sp_saver *saver, const struct sp_line *line)
     const struct sp_list *at;
     for (at = line->waiters.next; at != &line->waiters; at = at->next)
         tie(saver, TIE_WAITS, SP_CONTAINER(at, struct sp_line, wait_link), line);
-    if (!has_mux(line))
+    if (!has_mux(line) || !line->conn.codec)
         return;
     tie(saver, TIE_SENDING, line, line->mux->sending);
     for (at = line->mux->behind.next; at != &line->mux->behind; at = at->next)
         tie(saver, TIE_BEHIND, line, SP_CONTAINER(at, struct sp_stream, behind_link));
-    tie(saver, TIE_BOUND, line, line->mux->bound);
+    if (line->mux->bound && line->mux->bound->conn.codec)
+        tie(saver, TIE_BOUND, line, line->mux->bound);
 }
 
 static void save_ties_of_pools(struct sp_saver *saver, const struct sp_endpoint *ep)

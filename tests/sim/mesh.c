@@ -674,7 +674,8 @@ void mesh_call_end(struct mesh *mesh, struct mesh_call *call, enum mesh_outcome 
     if (outcome == MESH_GOOD && !call->oneway && !once && !often)
         mesh_fail(mesh, "call %016llx was answered, but a server saw it %u times and answered %u times",
                   token, call->seen, call->answered);
-    if (outcome == MESH_REFUSED && call->seen && means_unsent(call->reason))
+    /* One that may go twice may have been seen the first time, by way of the same second sidecar. */
+    if (outcome == MESH_REFUSED && call->seen && !call->idempotent && means_unsent(call->reason))
         mesh_fail(mesh, "call %016llx was refused with %s, but a server saw it", token, call->reason);
     static const char *const words[MESH_OUTCOMES] = { "open", "good", "refused", "cut", "given up" };
     if (mesh->traced)

@@ -100,13 +100,33 @@ static bool is_done(void *arg)
     return http_client_is_done(&r->http) && bolt_client_is_done(&r->bolt) && tcp_client_is_done(&r->tcp);
 }
 
+/* Either sidecar, by a successor with another number of workers. */
+static void upgrade(struct run *r)
+{
+    bool shop = mesh_chance(r->mesh, 500);
+    struct mesh_sidecar **s = shop ? &r->shop : &r->bank;
+    *s = mesh_upgrade(*s, 1 + (uint32_t)mesh_below(r->mesh, 3));
+    r->trouble.sidecars[shop ? 0 : 1] = *s;
+}
+
+static bool run_with_upgrades(struct run *r)
+{
+    for (uint32_t ms = 0; ms < 1200 * 1000 && !is_done(r); ms += 5) {
+        if (mesh_chance(r->mesh, r->mesh->upgrades))
+            upgrade(r);
+        trouble_run_until(&r->trouble, 5 * SP_NS_PER_MS, is_done, r);
+    }
+    return is_done(r);
+}
+
 static void one(struct mesh *mesh)
 {
     struct run r = { .mesh = mesh };
     trouble_init(&r.trouble, mesh, (enum trouble_degree)(mesh->seed % TROUBLE_DEGREES));
     configure(&r);
     start(&r);
-    if (!trouble_run_until(&r.trouble, 1200 * SP_NS_PER_S, is_done, &r))
+    if (!(mesh->upgrades ? run_with_upgrades(&r)
+                         : trouble_run_until(&r.trouble, 1200 * SP_NS_PER_S, is_done, &r)))
         mesh_fail_open(mesh);
     if (r.trouble.degree == TROUBLE_NONE && mesh->outcomes[MESH_REFUSED] + mesh->outcomes[MESH_CUT])
         mesh_fail(mesh, "%u calls refused and %u cut, though nothing broke", mesh->outcomes[MESH_REFUSED],
