@@ -19,6 +19,7 @@ sys.dont_write_bytecode = True
 from harness import Failed, PROXY, Scenario, Tally, expect, main_guard  # noqa: E402
 from upgrades.house import Line  # noqa: E402
 from upgrades.load import Count, Load  # noqa: E402
+from upgrades import walks  # noqa: E402
 
 # Of 200: the shares that a sidecar of services has, and some of everything.
 KINDS = {"http": 70, "unix": 10, "fresh": 8, "uploads": 16, "downloads": 8, "websocket": 24, "tcp": 24, "bolt": 40}
@@ -208,6 +209,7 @@ SCENARIOS = {
     "said-once": said_once,
     "doors": doors,
     "supervised": supervised,
+    "walks": walks.run,
 }
 
 
