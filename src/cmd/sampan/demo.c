@@ -11,17 +11,15 @@
  *
  * On a terminal the page is drawn in place; without one it is a line a second. `--for N` ends after N
  * seconds, for scripts and tests; the exit status is 0 when calls were answered. */
-#include <dirent.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
-#include <fcntl.h>
 #include <unistd.h>
 
 #include "base/addr.h"
 #include "cmd/sampan/demo.h"
+#include "cmd/sampan/demo_dir.h"
 #include "cmd/sampan/verbs.h"
 #include "io/child.h"
 #include "io/file.h"
@@ -55,7 +53,8 @@ struct demo {
     const char *child_names[CHILDREN];
     struct question questions[DEMO_SERVICES];
     struct sp_timer timer;
-    char dir[PATH_BYTES], exe_dir[PATH_BYTES];
+    struct demo_dir dir;
+    char exe_dir[PATH_BYTES];
     enum state state;
     unsigned running, ready, asked, seconds, for_seconds;
     sp_ns began_ns, shown_ns;
@@ -125,7 +124,7 @@ static sp_err start_sidecar(struct demo *d, enum demo_service which)
     struct sp_buf text;
     sp_buf_init(&text, 0);
     demo_bootstrap(&text, d->nodes, which);
-    snprintf(file, sizeof(file), "%s/%s.yaml", d->dir, d->nodes[which].name);
+    snprintf(file, sizeof(file), "%s/%s.yaml", d->dir.path, d->nodes[which].name);
     sp_err err = text.failed ? SP_E_NOMEM : sp_file_replace(file, sp_buf_str(&text), 0644);
     sp_buf_deinit(&text);
     if (err) {
@@ -138,7 +137,7 @@ static sp_err start_sidecar(struct demo *d, enum demo_service which)
                            "--concurrency",
                            "1",
                            "--base-dir",
-                           d->dir,
+                           d->dir.path,
                            "--log-level",
                            "error",
                            NULL };
@@ -209,7 +208,7 @@ static void show(struct demo *d)
                       "  sidecars: %s/*.yaml, admin on ports %u %u %u\n"
                       "\n  Ctrl-C ends everything\n",
                       (unsigned long long)load.sent, (unsigned long long)load.answered,
-                      (unsigned long long)load.failed, d->dir, d->nodes[0].admin, d->nodes[1].admin,
+                      (unsigned long long)load.failed, d->dir.path, d->nodes[0].admin, d->nodes[1].admin,
                       d->nodes[2].admin);
     else
         sp_buf_add_char(&out, '\n');
@@ -336,27 +335,12 @@ static void on_signal(void *arg, int signal)
 static sp_err make_dir(struct demo *d)
 {
     const char *tmp = getenv("TMPDIR");
-    snprintf(d->dir, sizeof(d->dir), "%.3000s/sampan-demo-XXXXXX", tmp && *tmp ? tmp : "/tmp");
-    if (mkdtemp(d->dir))
+    if (!tmp || !*tmp)
+        tmp = "/tmp";
+    if (demo_dir_make(&d->dir, tmp, d->keep))
         return 0;
-    fprintf(stderr, "sampan demo: %s cannot be made\n", d->dir);
+    fprintf(stderr, "sampan demo: no folder can be made in %s\n", tmp);
     return SP_E_IO;
-}
-
-/* Our own files and the sidecars' sockets; nothing else is ever in it. */
-static void remove_dir(struct demo *d)
-{
-    char path[PATH_BYTES + 300];
-    DIR *dir = d->keep || !d->dir[0] ? NULL : opendir(d->dir);
-    if (!dir)
-        return;
-    for (struct dirent *at = readdir(dir); at; at = readdir(dir)) {
-        snprintf(path, sizeof(path), "%s/%s", d->dir, at->d_name);
-        if (at->d_name[0] != '.')
-            unlink(path);
-    }
-    closedir(dir);
-    rmdir(d->dir);
 }
 
 static sp_err set_up(struct demo *d)
@@ -408,7 +392,7 @@ static void take_down(struct demo *d)
     sp_loop_turn(d->loop, 0);
     sp_loop_free(d->loop);
     demo_page_free(d->page);
-    remove_dir(d);
+    demo_dir_end(&d->dir);
 }
 
 static int usage(FILE *to, int status)
