@@ -89,7 +89,7 @@ struct sp_listener_spec {
     uint64_t detect_ns; /* listener_filters_timeout: then it is TCP (server-first protocols) */
     uint32_t backlog;
     uint32_t buffer_bytes;    /* per connection; 0 = 1 MiB */
-    uint32_t max_connections; /* 0 = process cap only */
+    uint32_t max_connections; /* in all workers together; 0 = the process's cap only */
     uint32_t unix_mode;
     const struct sp_chain_spec *chains; /* default chain last */
     uint32_t chain_count;

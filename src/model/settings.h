@@ -23,6 +23,12 @@ struct sp_lightsdk_spec {
     uint32_t app_count;
 };
 
+/* What a listener may have at most, told beside it: envoy.resource_limits.listener.<name>.connection_limit. */
+struct sp_listener_limit {
+    sp_str listener;
+    uint32_t connections;
+};
+
 struct sp_settings {
     sp_str node_id, node_cluster;
     struct sp_labels labels;
@@ -33,6 +39,8 @@ struct sp_settings {
     uint32_t max_streams;      /* calls under way, of the process; 0 = 100,000 */
     uint64_t detect_ns;        /* default detection time: 300 ms */
     struct sp_lightsdk_spec lightsdk;
+    const struct sp_listener_limit *listener_limits; /* the last of a name counts */
+    uint32_t listener_limit_count;
     uint32_t why_records; /* how many calls /why remembers for each worker: 512 */
     bool reason_header;   /* x-sampan-reason on answers of our own: true */
 };

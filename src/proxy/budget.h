@@ -12,9 +12,10 @@
 #include <stdint.h>
 
 struct sp_budget {
-    _Alignas(64) uint64_t out; /* atomic: lent */
-    uint64_t limit;            /* atomic; may change at run time, also below what is out */
+    uint64_t out;   /* atomic: lent */
+    uint64_t limit; /* atomic; may change at run time, also below what is out */
     uint32_t batch;
+    char apart[44]; /* no two budgets write to one cache line, wherever memory puts them */
 };
 
 /* One worker's share. */

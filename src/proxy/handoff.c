@@ -238,6 +238,7 @@ void sp_handoff_count_connection(struct sp_listener *listener)
 {
     struct sp_worker *worker = listener->worker;
     listener->active++;
+    sp_lease_force(&listener->connections);
     sp_cell_add(&listener->cells.cx_active, 1);
     sp_cell_add(&worker->cells.connections_active, 1);
     sp_lease_force(&worker->connection_lease);

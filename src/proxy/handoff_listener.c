@@ -317,6 +317,7 @@ static sp_err take_waiting(struct sp_handoff *h, struct sp_listener *l, const st
         return 0;
     }
     sp_lease_force(&h->worker->connection_lease);
+    sp_lease_force(&l->connections);
     sp_listener_let_in(l, fd, &peer);
     return 0;
 }

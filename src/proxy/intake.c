@@ -293,7 +293,7 @@ static bool move_to(struct sp_intake *in, struct sp_listener *to)
 {
     struct sp_listener *from = in->listener;
     sp_cell_add(&to->cells.cx_total, 1);
-    if (to->spec->max_connections && to->active >= to->spec->max_connections) {
+    if (!sp_lease_take(&to->connections)) {
         sp_cell_add(&to->cells.cx_overflow, 1);
         cut(in, SP_WHY_LISTENER_FULL);
         return false;

@@ -103,7 +103,7 @@ static void rest(struct sp_listener *listener)
     sp_listener_rest(listener);
 }
 
-/* The lease is taken: the connection is the listener's. */
+/* Both leases are taken: the connection is the listener's. */
 void sp_listener_let_in(struct sp_listener *listener, int fd, const sp_addr *peer)
 {
     listener->active++;
@@ -113,20 +113,27 @@ void sp_listener_let_in(struct sp_listener *listener, int fd, const sp_addr *pee
     sp_intake_start(listener, fd, peer);
 }
 
+static void drop_over(struct sp_listener *listener, int fd)
+{
+    struct sp_worker *worker = listener->worker;
+    sp_cell_add(&listener->cells.cx_overflow, 1);
+    sp_cell_add(&worker->cells.why[SP_WHY_LISTENER_FULL], 1);
+    sp_sock_drop_fd(worker->loop, fd);
+}
+
 static void take(struct sp_listener *listener, int fd, const sp_addr *peer)
 {
     struct sp_worker *worker = listener->worker;
     sp_cell_add(&listener->cells.cx_total, 1);
-    if (listener->spec->max_connections && listener->active >= listener->spec->max_connections) {
-        sp_cell_add(&listener->cells.cx_overflow, 1);
-        sp_cell_add(&worker->cells.why[SP_WHY_LISTENER_FULL], 1);
-        sp_sock_drop_fd(worker->loop, fd);
+    if (!sp_lease_take(&listener->connections)) {
+        drop_over(listener, fd);
         return;
     }
     if (sp_lease_take(&worker->connection_lease)) {
         sp_listener_let_in(listener, fd, peer);
         return;
     }
+    sp_lease_give(&listener->connections);
     rest(listener);
     if (listener->waiting_fd < 0) {
         listener->waiting_fd = fd;
@@ -166,6 +173,16 @@ static void on_door_full(struct sp_acceptor *acceptor, sp_err err)
     no_descriptors(SP_CONTAINER(acceptor, struct sp_listener_door, acceptor)->listener);
 }
 
+static void let_wait_end(struct sp_listener *listener, int fd)
+{
+    if (sp_lease_take(&listener->connections)) {
+        sp_listener_let_in(listener, fd, &listener->waiting_peer);
+        return;
+    }
+    sp_lease_give(&listener->worker->connection_lease);
+    drop_over(listener, fd);
+}
+
 static void go_on(struct sp_listener *listener)
 {
     if (!listener->resting || !listener->accepting)
@@ -175,7 +192,7 @@ static void go_on(struct sp_listener *listener)
         if (!sp_lease_take(&listener->worker->connection_lease))
             return;
         listener->waiting_fd = -1;
-        sp_listener_let_in(listener, fd, &listener->waiting_peer);
+        let_wait_end(listener, fd);
     }
     listener->resting = false;
     pause_doors(listener, false);
@@ -183,6 +200,7 @@ static void go_on(struct sp_listener *listener)
 
 void sp_listener_tick(struct sp_listener *listener)
 {
+    sp_lease_idle(&listener->connections);
     go_on(listener);
 }
 
@@ -200,6 +218,7 @@ void sp_listener_refuse(struct sp_listener *listener, int fd, enum sp_why why)
 static void listener_free_now(struct sp_listener *listener)
 {
     sp_list_remove(&listener->link);
+    sp_lease_deinit(&listener->connections);
     drop_chains(listener->chains, listener->chain_count);
     sp_resource_unref(listener->resource);
     sp_mem_free(listener);
@@ -209,6 +228,7 @@ void sp_listener_unuse(struct sp_listener *listener)
 {
     SP_ASSERT(listener->active > 0);
     listener->active--;
+    sp_lease_give(&listener->connections);
     sp_cell_sub(&listener->cells.cx_active, 1);
     sp_cell_add(&listener->cells.cx_destroy, 1);
     if (listener->gone && listener->active == 0)
@@ -299,6 +319,15 @@ void sp_listener_leave(struct sp_listener *listener, bool close_fds)
     listener->waiting_fd = -1;
 }
 
+static void take_lease(struct sp_listener *listener)
+{
+    struct sp_listener_shared *shared = sp_map_get(&listener->worker->process->listeners,
+                                                   listener->spec->name);
+    SP_ASSERT(shared || !listener->spec->max_connections); /* sp_process_listener comes first */
+    sp_budget_init(&listener->own, UINT32_MAX, 1);
+    sp_lease_init(&listener->connections, shared ? &shared->connections : &listener->own);
+}
+
 sp_err sp_listener_new(struct sp_worker *worker, struct sp_resource *resource, int fd, bool shared_fd,
                        struct sp_listener **ret_listener)
 {
@@ -312,6 +341,7 @@ sp_err sp_listener_new(struct sp_worker *worker, struct sp_resource *resource, i
     listener->resource = resource;
     listener->spec = resource->listener;
     listener->bound = listener->spec->addr;
+    take_lease(listener);
     sp_err err = make_chains(listener, &listener->chains);
     if (err)
         goto fail_chains;

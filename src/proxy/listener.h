@@ -6,6 +6,7 @@
 #include "base/list.h"
 #include "io/sock.h"
 #include "model/snapshot.h"
+#include "proxy/budget.h"
 #include "proxy/view.h"
 #include "wire/codec.h"
 
@@ -49,7 +50,9 @@ struct sp_listener {
     struct sp_chain **chains;
     uint32_t chain_count;
     struct sp_listener_cells cells;
-    uint32_t active; /* connections */
+    uint32_t active;             /* connections */
+    struct sp_lease connections; /* as many of the process's for this listener */
+    struct sp_budget own;        /* which nobody shares: where the process was not told of the listener */
     bool gone;
 };
 

@@ -4,6 +4,9 @@
  * comes back finds what is still lent, and a changed limit holds at once for all workers. Names in
  * configuration are the operator's, so their number is bounded by what he wrote.
  *
+ * A listener's limit of connections likewise: each worker has a listening socket of its own, and how the kernel
+ * spreads callers over them is nothing that an operator could count with.
+ *
  * Only the main thread changes what is here; workers read settings and take from budgets. */
 #include "proxy/process.h"
 
@@ -30,18 +33,25 @@ sp_err sp_process_init(struct sp_process *process, struct sp_loop *loop, struct 
     sp_budget_init(&process->streams, settings->max_streams ? settings->max_streams : STREAMS_DEFAULT,
                    workers);
     sp_map_init(&process->clusters, sp_rng_next(sp_loop_rng(loop)));
+    sp_map_init(&process->listeners, sp_rng_next(sp_loop_rng(loop)));
     return 0;
+}
+
+static void free_all(struct sp_map *map)
+{
+    size_t at = 0;
+    sp_str name;
+    void *value;
+    while (sp_map_next(map, &at, &name, &value))
+        sp_mem_free(value);
+    sp_map_deinit(map);
 }
 
 void sp_process_deinit(struct sp_process *process)
 {
     sp_resolve_free(process->resolve);
-    size_t at = 0;
-    sp_str name;
-    void *value;
-    while (sp_map_next(&process->clusters, &at, &name, &value))
-        sp_mem_free(value);
-    sp_map_deinit(&process->clusters);
+    free_all(&process->clusters);
+    free_all(&process->listeners);
     if (process->snapshot)
         sp_snapshot_unref(process->snapshot);
     process->snapshot = NULL;
@@ -56,21 +66,56 @@ static void set_limits(struct sp_cluster_shared *shared, const struct sp_cluster
     sp_budget_set_limit(&shared->retries, limits->retries, workers);
 }
 
+/* `bytes` of zeros with the name behind them; its first member is where the name is told. */
+static void *make_share(struct sp_map *map, sp_str name, size_t bytes)
+{
+    char *share = sp_mem_zalloc(bytes + name.len);
+    if (!share)
+        return NULL;
+    sp_str kept = sp_str_of(share + bytes, name.len);
+    if (name.len)
+        memcpy(share + bytes, name.ptr, name.len);
+    memcpy(share, &kept, sizeof(kept));
+    if (!sp_map_put(map, kept, share, NULL))
+        return share;
+    sp_mem_free(share);
+    return NULL;
+}
+
 struct sp_cluster_shared *sp_process_cluster(struct sp_process *process, const struct sp_cluster_spec *spec)
 {
     struct sp_cluster_shared *shared = sp_map_get(&process->clusters, spec->name);
-    if (!shared) {
-        shared = sp_mem_zalloc(sizeof(*shared) + spec->name.len);
-        if (!shared)
-            return NULL;
-        char *name = (char *)(shared + 1);
-        memcpy(name, spec->name.ptr, spec->name.len);
-        shared->name = sp_str_of(name, spec->name.len);
-        if (sp_map_put(&process->clusters, shared->name, shared, NULL)) {
-            sp_mem_free(shared);
-            return NULL;
-        }
-    }
+    if (!shared)
+        shared = make_share(&process->clusters, spec->name, sizeof(*shared));
+    if (!shared)
+        return NULL;
     set_limits(shared, &spec->limits, process->worker_count);
     return shared;
+}
+
+struct sp_listener_shared *sp_process_listener(struct sp_process *process,
+                                               const struct sp_listener_spec *spec)
+{
+    struct sp_listener_shared *shared = sp_map_get(&process->listeners, spec->name);
+    if (!shared)
+        shared = make_share(&process->listeners, spec->name, sizeof(*shared));
+    if (shared)
+        sp_budget_set_limit(&shared->connections, spec->max_connections ? spec->max_connections : UINT32_MAX,
+                            process->worker_count);
+    return shared;
+}
+
+sp_err sp_process_share(struct sp_process *process, const struct sp_snapshot *snapshot)
+{
+    size_t at = 0;
+    sp_str name;
+    void *value;
+    while (sp_map_next(&snapshot->by_name[SP_RESOURCE_CLUSTER], &at, &name, &value))
+        if (!sp_process_cluster(process, ((struct sp_resource *)value)->cluster))
+            return SP_E_NOMEM;
+    at = 0;
+    while (sp_map_next(&snapshot->by_name[SP_RESOURCE_LISTENER], &at, &name, &value))
+        if (!sp_process_listener(process, ((struct sp_resource *)value)->listener))
+            return SP_E_NOMEM;
+    return 0;
 }

@@ -23,15 +23,22 @@ struct sp_cluster_shared {
     struct sp_budget connections, pending, requests, retries;
 };
 
+/* The connections that a listener may have, in all workers together; likewise. */
+struct sp_listener_shared {
+    sp_str name; /* heap, behind this struct */
+    struct sp_budget connections;
+};
+
 struct sp_process {
     struct sp_loop *loop; /* main */
     struct sp_log *log;
     const struct sp_settings *settings;
-    const struct sp_codec *const *codecs; /* by enum sp_protocol; NULL where there is none */
-    struct sp_budget connections;         /* downstream */
+    const struct sp_codec *const *codecs;      /* by enum sp_protocol; NULL where there is none */
+    _Alignas(64) struct sp_budget connections; /* downstream */
     struct sp_budget streams;
-    struct sp_map clusters; /* name -> struct sp_cluster_shared; main thread only */
-    struct sp_dns *dns;     /* NULL: STRICT_DNS clusters stay empty */
+    struct sp_map clusters;  /* name -> struct sp_cluster_shared; main thread only */
+    struct sp_map listeners; /* name -> struct sp_listener_shared; main thread only */
+    struct sp_dns *dns;      /* NULL: STRICT_DNS clusters stay empty */
     struct sp_resolve *resolve;
     struct sp_snapshot *snapshot; /* the newest; main thread only */
     struct sp_worker *workers[SP_WORKERS_MAX];
@@ -45,5 +52,9 @@ sp_err sp_process_init(struct sp_process *process, struct sp_loop *loop, struct 
 void sp_process_deinit(struct sp_process *process); /* workers must be gone */
 /* Main thread. Made on first use with the spec's limits, updated afterwards. NULL when memory is out. */
 struct sp_cluster_shared *sp_process_cluster(struct sp_process *process, const struct sp_cluster_spec *spec);
+struct sp_listener_shared *sp_process_listener(struct sp_process *process,
+                                               const struct sp_listener_spec *spec);
+/* Both, for all that stands in the snapshot: before workers apply it. */
+sp_err sp_process_share(struct sp_process *process, const struct sp_snapshot *snapshot) SP_MUST_USE;
 
 #endif

@@ -459,9 +459,9 @@ static bool make_budgets(struct mesh_sidecar *s, const struct sp_snapshot *snaps
     bool names = false;
     size_t at = 0;
     void *value;
+    SP_ASSERT(!sp_process_share(&s->process, snapshot));
     while (sp_map_next(&snapshot->by_name[SP_RESOURCE_CLUSTER], &at, NULL, &value)) {
         const struct sp_cluster_spec *spec = ((struct sp_resource *)value)->cluster;
-        SP_ASSERT(sp_process_cluster(&s->process, spec));
         names |= spec->kind == SP_CLUSTER_STRICT_DNS;
     }
     return names;

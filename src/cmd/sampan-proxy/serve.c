@@ -147,17 +147,6 @@ static sp_err open_listeners(struct server *server)
 
 /* ---- workers ---- */
 
-static sp_err make_budgets(struct server *server)
-{
-    size_t at = 0;
-    sp_str name;
-    void *value;
-    while (sp_map_next(&server->config->snapshot->by_name[SP_RESOURCE_CLUSTER], &at, &name, &value))
-        if (!sp_process_cluster(&server->process, ((struct sp_resource *)value)->cluster))
-            return SP_E_NOMEM;
-    return 0;
-}
-
 static sp_err make_worker(struct server *server, uint32_t index)
 {
     struct thread *thread = &server->threads[index];
@@ -401,7 +390,7 @@ static sp_err prepare(struct server *server)
     if (!err)
         err = make_lists(server);
     if (!err)
-        err = make_budgets(server);
+        err = sp_process_share(&server->process, server->config->snapshot);
     for (uint32_t i = 0; !err && i < server->thread_count; i++)
         err = make_worker(server, i);
     return err;

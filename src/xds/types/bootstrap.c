@@ -10,7 +10,7 @@
  *
  * What only the whole can tell: names that stand twice; routes to clusters that do not exist (Envoy's rule
  * for static tables, off with validate_clusters: false); callers and clusters of different protocols, where
- * every call would be refused; two listeners, or a listener and a door of our own, at one address. */
+ * every call would be refused; limits of listeners that do not exist; two listeners, or a listener and a door of our own, at one address. */
 #include "xds/types/types_impl.h"
 
 /* What is known of the whole while its parts are read. */
@@ -171,6 +171,20 @@ static void read_listener(struct whole *w, struct sp_pb_listener_listener *m)
         put(w, resource);
 }
 
+static void check_limits(struct whole *w, const struct sp_pb_bootstrap_bootstrap *msg)
+{
+    bool sure = w->in.settings && w->msg &&
+                !sp_xds_is_broken_below(&w->in, w->msg,
+                                        SP_FIELD_BOOTSTRAP_BOOTSTRAP_STATIC_RESOURCES_LISTENERS);
+    for (uint32_t i = 0; sure && i < w->in.settings->listener_limit_count; i++) {
+        sp_str name = w->in.settings->listener_limits[i].listener;
+        if (!sp_snapshot_listener(w->snapshot, name) && !sp_map_get(&w->listeners, name))
+            WRONG(w, msg, SP_FIELD_BOOTSTRAP_BOOTSTRAP_LAYERED_RUNTIME,
+                  "there is no listener %.*s to limit the connections of",
+                  SP_STR_ARG(sp_str_upto(name, 200)));
+    }
+}
+
 /* ---- the whole ---- */
 
 static void read_whole(struct whole *w, const struct sp_pb_bootstrap_bootstrap *msg, struct sp_arena *keep,
@@ -186,6 +200,7 @@ static void read_whole(struct whole *w, const struct sp_pb_bootstrap_bootstrap *
     for (uint32_t i = 0; w->msg && i < w->msg->listeners_len; i++)
         read_listener(w, w->msg->listeners[i]);
     check_uses(w);
+    check_limits(w, msg);
     if (sp_xds_error_count(w->in.doc))
         note(w, SP_E_INVALID);
 }

@@ -141,10 +141,20 @@ static void take_direction(struct sp_xds_build *b, const struct sp_pb_listener_l
     }
 }
 
+static uint32_t limit_of(const struct sp_xds_reading *in, sp_str name)
+{
+    uint32_t limit = 0;
+    for (uint32_t i = 0; in->settings && i < in->settings->listener_limit_count; i++)
+        if (sp_str_eq(in->settings->listener_limits[i].listener, name))
+            limit = in->settings->listener_limits[i].connections;
+    return limit;
+}
+
 static void take_listener(struct sp_xds_build *b, const struct sp_pb_listener_listener *m,
                           struct sp_listener_spec *spec)
 {
     spec->name = b->resource->name;
+    spec->max_connections = limit_of(b->in, spec->name);
     spec->bind = sp_xds_bool(m->bind_to_port, true);
     spec->use_original_dst = sp_xds_bool(m->use_original_dst, false);
     spec->transparent = sp_xds_bool(m->transparent, false);

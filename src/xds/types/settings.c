@@ -7,7 +7,12 @@
  *      WORKLOAD_NAME, NAMESPACE, CLUSTER_ID, LABELS { app, version,
  *      service.istio.io/canonical-name, service.istio.io/canonical-revision }
  *
- * The light SDK is told one address for all calls: that of the listener which the bootstrap names, or the
+ * Envoy's layered_runtime is where a listener's limit of connections stands:
+ *
+ *      layers: [{name: static, static_layer: {envoy.resource_limits.listener.in.connection_limit: 100}}]
+ *
+ * Keys may be nested or have dots, as Envoy has it. This is the one that we know; a file with another is
+ * refused. The light SDK is told one address for all calls: that of the listener which the bootstrap names, or the
  * one that the SDKs dial by themselves, 127.0.0.1:12220. A listener has to be there, or every call would be
  * refused; so that is checked. */
 #include "xds/types/types_impl.h"
@@ -129,6 +134,92 @@ static void take_sdk(struct sp_xds_build *b, const struct sp_pb_proxy_light_sdk 
     take_apps(b, m, sdk);
 }
 
+/* ---- run-time values ---- */
+
+#define LIMIT_HEAD "envoy.resource_limits.listener."
+#define LIMIT_TAIL ".connection_limit"
+
+struct limits {
+    struct sp_xds_build *b;
+    const struct sp_pb_bootstrap_runtime_layer *layer; /* that is being read */
+    struct sp_vec list;                                /* of struct sp_listener_limit */
+};
+
+static bool is_count(const struct sp_pb_google_value *value, uint32_t *ret_count)
+{
+    uint64_t n = 0;
+    double number = value->number_value;
+    bool text = value->kind_case == SP_FIELD_GOOGLE_VALUE_STRING_VALUE;
+    if (!text && value->kind_case != SP_FIELD_GOOGLE_VALUE_NUMBER_VALUE)
+        return false;
+    if (!text && number >= 1 && number <= UINT32_MAX)
+        n = (uint64_t)number;
+    if (text ? sp_str_to_u64(value->string_value, &n) != 0 : (double)n != number)
+        return false;
+    *ret_count = (uint32_t)n;
+    return n >= 1 && n <= UINT32_MAX;
+}
+
+static void take_runtime_value(struct limits *l, sp_str key, const struct sp_pb_google_value *value)
+{
+    enum { FIELD = SP_FIELD_BOOTSTRAP_RUNTIME_LAYER_STATIC_LAYER };
+    struct sp_xds_build *b = l->b;
+    sp_str shown = sp_str_upto(key, 200), head = SP_STR(LIMIT_HEAD), tail = SP_STR(LIMIT_TAIL);
+    uint32_t count;
+    bool known = sp_str_starts(key, head) && key.len > head.len + tail.len &&
+                 sp_str_eq(sp_str_from(key, key.len - tail.len), tail);
+    if (!known) {
+        SP_XDS_REFUSE(b, l->layer, FIELD, "%.*s is not supported; " LIMIT_HEAD "<name>" LIMIT_TAIL " is",
+                      SP_STR_ARG(shown));
+        return;
+    }
+    if (!is_count(value, &count)) {
+        SP_XDS_WRONG(b, l->layer, FIELD, "%.*s must be a whole number, at least 1", SP_STR_ARG(shown));
+        return;
+    }
+    struct sp_listener_limit *limit = sp_vec_push(&l->list);
+    if (!limit) {
+        b->no_memory = true;
+        return;
+    }
+    limit->listener = sp_xds_str(b, sp_str_of(key.ptr + head.len, key.len - head.len - tail.len));
+    limit->connections = count;
+}
+
+/* `above` is the path of keys to this struct, with the dot behind it. */
+static void walk_runtime(struct limits *l, const char *above, const struct sp_pb_google_struct *s)
+{
+    for (uint32_t i = 0; s && i < s->fields_len; i++) {
+        const struct sp_pb_google_value *value = s->fields[i]->value;
+        bool nested = value && value->struct_value;
+        const char *key = sp_arena_printf(l->b->doc->arena, "%s%.*s%s", above, SP_STR_ARG(s->fields[i]->key),
+                                          nested ? "." : "");
+        if (!key)
+            l->b->no_memory = true;
+        else if (nested)
+            walk_runtime(l, key, value->struct_value);
+        else if (value)
+            take_runtime_value(l, sp_str_c(key), value);
+    }
+}
+
+static void take_runtime(struct sp_xds_build *b, const struct sp_pb_bootstrap_layered_runtime *m,
+                         struct sp_settings *settings)
+{
+    struct limits l = { .b = b };
+    sp_vec_init(&l.list, sizeof(struct sp_listener_limit));
+    for (uint32_t i = 0; m && i < m->layers_len; i++) {
+        l.layer = m->layers[i];
+        walk_runtime(&l, "", l.layer->static_layer);
+    }
+    struct sp_listener_limit *limits = sp_xds_array(b, l.list.len, sizeof(*limits));
+    for (size_t i = 0; limits && i < l.list.len; i++)
+        limits[i] = *(struct sp_listener_limit *)sp_vec_at(&l.list, i);
+    settings->listener_limits = limits;
+    settings->listener_limit_count = limits ? (uint32_t)l.list.len : 0;
+    sp_vec_deinit(&l.list);
+}
+
 /* ---- all of it ---- */
 
 static void take_own(struct sp_xds_build *b, const struct sp_pb_proxy_settings *m,
@@ -186,6 +277,7 @@ sp_err sp_xds_settings(const struct sp_xds_reading *in, const struct sp_pb_boots
     }
     take_admin(&b, msg->admin, &settings);
     take_extensions(&b, msg, &settings);
+    take_runtime(&b, msg->layered_runtime, &settings);
     if (b.no_memory)
         return SP_E_NOMEM;
     if (sp_xds_error_count(b.doc) > b.errors_before)

@@ -80,9 +80,9 @@ static void what_is_known_and_refused_is_refused_by_name(void **state)
                "6:9: colour: ULTRAVIOLET is known to Envoy but not supported: nobody can see it\n");
     check_says(STRICT, "s.yaml", FINE "gone: l\n", "5:1: gone: is known to Envoy but not supported\n");
     check_says(
-        BOOTSTRAP, "b.yaml", "layered_runtime: {}\nstats_sinks: []\n",
-        "1:1: layered_runtime: is known to Envoy but not supported: run-time values cannot be layered; "
-        "remove it\n"
+        BOOTSTRAP, "b.yaml", "stats_flush_interval: 5s\nstats_sinks: []\n",
+        "1:1: stats_flush_interval: is known to Envoy but not supported: figures are read when somebody asks "
+        "for them\n"
         "2:1: stats_sinks: is known to Envoy but not supported\n");
 }
 

@@ -152,6 +152,7 @@ static void on_accept(struct sp_acceptor *acceptor, int fd, const sp_addr *peer)
     struct sp_listener *listener = t->chain->listener;
     assert_true(sp_lease_take(&worker->connection_lease)); /* as the listener does */
     listener->active++;
+    assert_true(sp_lease_take(&listener->connections));
     sp_cell_add(&listener->cells.cx_active, 1);
     sp_cell_add(&worker->cells.connections_active, 1);
     struct sp_slab *slab = sp_slab_take(sp_loop_slabs(worker->loop), SP_SLAB_SMALL);
@@ -194,6 +195,64 @@ static void a_line_that_cannot_be_made_is_refused_and_counted(void **state)
     fail();
 }
 
+static uint64_t of_all_workers(struct kit *kit, size_t cell)
+{
+    uint64_t sum = 0;
+    for (uint32_t i = 0; i < kit->sidecar->worker_count; i++) {
+        struct sp_listener *listener;
+        SP_LIST_EACH(&kit->sidecar->workers[i].listeners, listener, next, struct sp_listener, link)
+            sum += sp_cell_get((const sp_cell *)(const void *)((const char *)&listener->cells + cell));
+    }
+    return sum;
+}
+
+static void the_listeners_cap_holds_for_all_workers_together(void **state)
+{
+    (void)state;
+    enum { CALLERS = 24, MOST = 5 };
+    struct kit *kit = kit_new(3);
+    kit_cluster(kit);
+    kit_listener(kit, SP_PROTO_HTTP1)->max_connections = MOST;
+    kit_apply(kit);
+    struct peer *callers[CALLERS];
+    int in = 0;
+    for (int i = 0; i < CALLERS; i++)
+        callers[i] = kit_call(kit, KIT_OUT);
+    kit_run(kit, 10);
+    for (int i = 0; i < CALLERS; i++)
+        in += !callers[i]->ended && !callers[i]->open_err;
+    assert_int_equal(in, MOST);
+    assert_int_equal(of_all_workers(kit, offsetof(struct sp_listener_cells, cx_active)), MOST);
+    assert_int_equal(of_all_workers(kit, offsetof(struct sp_listener_cells, cx_overflow)), CALLERS - MOST);
+    for (int i = 0; i < CALLERS; i++)
+        leave(callers[i], false);
+    kit_run(kit, 3000);
+    hear_nothing(kit_call(kit, KIT_OUT), 10); /* what was lent has come back */
+    kit_free(kit);
+}
+
+static void a_listeners_cap_may_change_while_connections_live(void **state)
+{
+    (void)state;
+    struct kit *kit = kit_new(1);
+    kit_cluster(kit);
+    kit_listener(kit, SP_PROTO_HTTP1);
+    kit_apply(kit);
+    struct peer *one = kit_call(kit, KIT_OUT), *two = kit_call(kit, KIT_OUT);
+    kit_run(kit, 10);
+    kit_listener(kit, SP_PROTO_HTTP1)->max_connections = 2;
+    kit_apply(kit);
+    kit_run(kit, 3000); /* what a worker held unused goes back */
+    struct peer *three = kit_call(kit, KIT_OUT);
+    kit_run(kit, 10);
+    check_cut(three);
+    leave(one, false);
+    kit_run(kit, 3000);
+    hear_nothing(kit_call(kit, KIT_OUT), 10);
+    hear_nothing(two, 10);
+    kit_free(kit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -203,6 +262,8 @@ int main(void)
         cmocka_unit_test(who_is_in_keeps_the_chain_he_came_by),
         cmocka_unit_test(new_fails_at_each_allocation_and_leaves_nothing),
         cmocka_unit_test(a_line_that_cannot_be_made_is_refused_and_counted),
+        cmocka_unit_test(the_listeners_cap_holds_for_all_workers_together),
+        cmocka_unit_test(a_listeners_cap_may_change_while_connections_live),
     };
     return cmocka_run_group_tests_name("proxy listener", tests, NULL, NULL);
 }

@@ -202,6 +202,70 @@ static void the_light_sdk_knows_where_applications_serve_each_protocol(void **st
                "are resolved in clusters of type STRICT_DNS only\n");
 }
 
+/* ---- run-time values ---- */
+
+static const struct frame runtime = { LISTENER "    use_original_dst: true\nlayered_runtime:\n", 2,
+                                      "layered_runtime" };
+
+static void a_listener_may_have_a_limit_of_connections(void **state)
+{
+    (void)state;
+    static const char *const ways[] = {
+        "layers: [{name: s, static_layer: {envoy.resource_limits.listener.in.connection_limit: 100}}]",
+        "layers: [{name: s, static_layer: {envoy.resource_limits.listener.in.connection_limit: \"100\"}}]",
+        "layers:\n- name: s\n  static_layer:\n    envoy: {resource_limits: {listener: {in: {connection_limit: 100}}}}",
+    };
+    struct loaded l;
+    for (size_t i = 0; i < SP_COUNTOF(ways); i++) {
+        check_takes(&runtime, ways[i], &l);
+        assert_int_equal(listener_of(&l)->max_connections, 100);
+        unload(&l);
+    }
+    check_takes(&runtime, "layers: []", &l);
+    assert_int_equal(listener_of(&l)->max_connections, 0);
+    unload(&l);
+}
+
+static void a_later_layer_counts(void **state)
+{
+    (void)state;
+    struct loaded l;
+    check_takes(
+        &runtime,
+        "layers:\n- {name: a, static_layer: {envoy.resource_limits.listener.in.connection_limit: 1}}\n"
+        "- {name: b, static_layer: {envoy.resource_limits.listener.in.connection_limit: 2}}",
+        &l);
+    assert_int_equal(listener_of(&l)->max_connections, 2);
+    unload(&l);
+}
+
+static void other_run_time_values_are_refused_by_name(void **state)
+{
+    (void)state;
+    check_says(
+        &runtime,
+        "layers:\n- name: s\n  static_layer:\n    overload.global_downstream_max_connections: 5\n"
+        "    envoy.resource_limits.listener..connection_limit: 5\n"
+        "    envoy: {resource_limits: {listener: {in: {connection_limit: none}}}}\n"
+        "    envoy.resource_limits.listener.in.connection_limit: 0\n",
+        "3:3: layers[0].static_layer: overload.global_downstream_max_connections is not supported; "
+        "envoy.resource_limits.listener.<name>.connection_limit is\n"
+        "3:3: layers[0].static_layer: envoy.resource_limits.listener..connection_limit is not supported; "
+        "envoy.resource_limits.listener.<name>.connection_limit is\n"
+        "3:3: layers[0].static_layer: envoy.resource_limits.listener.in.connection_limit must be a whole "
+        "number, at least 1\n"
+        "3:3: layers[0].static_layer: envoy.resource_limits.listener.in.connection_limit must be a whole "
+        "number, at least 1\n");
+}
+
+static void a_limit_is_of_a_listener_that_there_is(void **state)
+{
+    (void)state;
+    check_says(&runtime,
+               "layers: [{name: s, static_layer: {envoy.resource_limits.listener.out.connection_limit: 1}}]",
+               "above: there is no listener out to limit the connections of\n");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -215,6 +279,10 @@ int main(void)
         cmocka_unit_test(the_light_sdk_s_own_port_does_without_a_name),
         cmocka_unit_test(the_light_sdk_s_calls_need_a_listener),
         cmocka_unit_test(the_light_sdk_knows_where_applications_serve_each_protocol),
+        cmocka_unit_test(a_listener_may_have_a_limit_of_connections),
+        cmocka_unit_test(a_later_layer_counts),
+        cmocka_unit_test(other_run_time_values_are_refused_by_name),
+        cmocka_unit_test(a_limit_is_of_a_listener_that_there_is),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
