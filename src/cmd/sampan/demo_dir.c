@@ -23,11 +23,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include "base/str.h"
+#include "base/buf.h"
+#include "io/file.h"
 
 #define FRONT "sampan-demo-"
 
-enum { RANDOM_LETTERS = 6 };
+enum { RANDOM_LETTERS = 6, STAT_BYTES = 4096 };
 
 static int open_folder(int at, const char *name)
 {
@@ -62,9 +63,25 @@ static pid_t owner_of(const char *name)
     return (pid_t)pid;
 }
 
+/* It has ended and nobody has asked how: some containers' first process never does. */
+static bool is_zombie(pid_t pid)
+{
+    char path[64];
+    struct sp_buf text;
+    snprintf(path, sizeof(path), "/proc/%ld/stat", (long)pid);
+    sp_buf_init(&text, 0);
+    sp_err err = sp_file_read(path, STAT_BYTES, &text);
+    sp_str stat = sp_buf_str(&text);
+    sp_str state = sp_str_from(stat,
+                               SP_MIN(stat.len, sp_str_find_last(stat, ')') + 2)); /* "9 (name) Z 1 ..." */
+    bool zombie = !err && state.len && state.ptr[0] == 'Z';
+    sp_buf_deinit(&text);
+    return zombie;
+}
+
 static bool is_dead(pid_t pid)
 {
-    return pid > 0 && kill(pid, 0) != 0 && errno == ESRCH;
+    return pid > 0 && ((kill(pid, 0) != 0 && errno == ESRCH) || is_zombie(pid));
 }
 
 static bool remove_left(int parent, const char *name, uid_t user)

@@ -80,6 +80,19 @@ static void what_a_dead_demo_left_goes_with_the_next(void **state)
     assert_false(is_there(p->path));
 }
 
+static void an_owner_whose_end_nobody_has_asked_for_is_dead(void **state)
+{
+    struct place *p = *state;
+    siginfo_t info;
+    pid_t pid = fork();
+    if (pid == 0)
+        _exit(0);
+    assert_int_equal(waitid(P_PID, (id_t)pid, &info, WEXITED | WNOWAIT), 0);
+    make_left(p, pid);
+    assert_int_equal(demo_dir_sweep(p->parent, geteuid()), 1);
+    assert_int_equal(waitpid(pid, NULL, 0), pid);
+}
+
 static void what_a_living_demo_has_stays(void **state)
 {
     struct place *p = *state;
@@ -158,6 +171,7 @@ int main(void)
 #define TEST(name) cmocka_unit_test_setup_teardown(name, open_place, close_place)
     const struct CMUnitTest tests[] = {
         TEST(what_a_dead_demo_left_goes_with_the_next),
+        TEST(an_owner_whose_end_nobody_has_asked_for_is_dead),
         TEST(what_a_living_demo_has_stays),
         TEST(what_another_user_left_stays),
         TEST(what_somebody_has_locked_stays),
