@@ -47,6 +47,8 @@ enum act {
     FEWER_FDS,
     SHORT_SET,
     EMPTY_BATCH,
+    /* Gives up while something that it has not read waits, at OLD_SENT. */
+    DEAF,
     /* Nonsense, and then `running` all the same, at NEW_OWNS. */
     LATE,
 };
@@ -123,7 +125,7 @@ static inline void tell(struct play *play, char who, char how, bool served, cons
 }
 
 /* Ends when the test lets go. */
-static inline void serve(struct play *play, char who, char how, const char *trouble)
+_Noreturn static inline void serve(struct play *play, char who, char how, const char *trouble)
 {
     char byte;
     play->count++;
@@ -136,7 +138,7 @@ static inline void serve(struct play *play, char who, char how, const char *trou
     _exit(0);
 }
 
-static inline void leave(struct play *play, char who, char how, const char *trouble)
+_Noreturn static inline void leave(struct play *play, char who, char how, const char *trouble)
 {
     tell(play, who, how, false, trouble);
     _exit(0);
