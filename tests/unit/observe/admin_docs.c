@@ -1,6 +1,8 @@
 /* admin_docs: pages for people that must say what the program says: docs/reasons.md (and .zh.md) from the
- * table of reasons, docs/metrics.md from a scrape, docs/runtime.md from the table of keys. The tests compare;
+ * table of reasons, docs/metrics.md from a scrape, docs/runtime.md from the table of keys, each in Chinese
+ * besides (.zh.md). The tests compare;
  * this program, called as `test_observe_admin_docs write`, writes them. */
+#include "unit/observe/chinese.h"
 #include "unit/observe/help.h"
 
 #include "base/buf.h"
@@ -132,8 +134,19 @@ static void reasons_zh(struct sp_buf *out)
     reason_rows(out, SP_WHY_LISTENER_FULL, SP_WHY_COUNT, true);
 }
 
+static void add_words(struct sp_buf *out, const char *text, size_t len, bool zh)
+{
+    const char *words = zh ? chinese_for(text, len) : NULL;
+    if (zh && !words)
+        fail_msg("say it in Chinese, in tests/unit/observe/chinese.h: %.*s", (int)len, text);
+    if (words)
+        sp_buf_add_c(out, words);
+    else
+        sp_buf_add(out, text, len);
+}
+
 /* A family of the scrape: its HELP, TYPE, and the labels of its first sample. */
-static void metric_row(struct sp_buf *out, const char *help)
+static void metric_row(struct sp_buf *out, const char *help, bool zh)
 {
     const char *name = help + 7, *text = strchr(name, ' ');
     const char *type = strstr(help, "\n# TYPE "), *sample = type ? strchr(type + 1, '\n') : NULL;
@@ -153,14 +166,40 @@ static void metric_row(struct sp_buf *out, const char *help)
         p = strchr(label + len + 2, '"') + 1;
     }
     bool istio = strncmp(name, "istio_", 6) == 0 && strncmp(name, "istio_build", 11) != 0;
-    sp_buf_printf(out, " %s | %.*s |\n",
-                  istio     ? "Istio's standard labels"
-                  : *labels ? labels
-                            : "-",
-                  (int)strcspn(text + 1, "\n"), text + 1);
+    sp_buf_printf(out, " %s | ",
+                  istio && zh ? "Istio 的标准标签"
+                  : istio     ? "Istio's standard labels"
+                  : *labels   ? labels
+                              : "-");
+    add_words(out, text + 1, strcspn(text + 1, "\n"), zh);
+    sp_buf_add_c(out, " |\n");
 }
 
-static void metrics(struct sp_buf *out)
+static const char metrics_head[] =
+    "# Figures for Prometheus\n\n"
+    "`/stats/prometheus` of admin shows these families; `/stats` shows the same by Envoy's dotted\n"
+    "names. Clusters, chains and listeners have Envoy's names, calls between services Istio's, so\n"
+    "dashboards for either go on working; what neither has is `sampan_*`. Labels of Istio's\n"
+    "families are the standard ones (`reporter`, `source_*`, `destination_*`, `request_protocol`,\n"
+    "`response_code`, `grpc_response_status`, `response_flags`, `connection_security_policy`);\n"
+    "what is not known is `unknown`. RPC protocols count like HTTP: `request_protocol` is `bolt`,\n"
+    "the status is the one that HTTP would have; a business error behind a success has the label\n"
+    "`app_error=\"true\"` besides. At most 4096 different label sets are shown; the rest is counted\n"
+    "under `reporter=\"overflow\"`. Histograms know values to an eighth. This page is printed from\n"
+    "a scrape.\n\n"
+    "| family | type | labels | what it counts |\n|---|---|---|---|\n";
+
+static const char metrics_head_zh[] =
+    "# 给 Prometheus 的指标\n\n"
+    "admin 的 `/stats/prometheus` 给出下面这些指标；`/stats` 用 Envoy 的点分名字给出同样的内容。集群、过滤链、监听器用\n"
+    "Envoy 的名字，服务之间的调用用 Istio 的名字，所以为其中任何一个做的看板都能继续使用；两者都没有的叫 `sampan_*`。Istio\n"
+    "指标的标签是标准的那些（`reporter`、`source_*`、`destination_*`、`request_protocol`、`response_code`、\n"
+    "`grpc_response_status`、`response_flags`、`connection_security_policy`）；不知道的写 `unknown`。RPC 协议与 HTTP\n"
+    "同样计数：`request_protocol` 是 `bolt`，状态是 HTTP 会有的那个；成功状态背后的业务错误另带标签 `app_error=\"true\"`。\n"
+    "至多显示 4096 组不同的标签；其余计入 `reporter=\"overflow\"`。直方图的值精确到八分之一。本页由一次抓取打印。\n\n"
+    "| 指标 | 类型 | 标签 | 计的是什么 |\n|---|---|---|---|\n";
+
+static void print_metrics(struct sp_buf *out, bool zh)
 {
     struct paper *p = paper_new();
     const struct sp_series_key http = { .direction = SP_DIRECTION_OUTBOUND,
@@ -174,36 +213,41 @@ static void metrics(struct sp_buf *out)
     (void)paper_series(&p->workers[0], http);
     (void)paper_series(&p->workers[0], tcp);
     char *page = paper_page(p, "/stats/prometheus", &answer);
-    sp_buf_add_c(
-        out,
-        "# Figures for Prometheus\n\n"
-        "`/stats/prometheus` of admin shows these families; `/stats` shows the same by Envoy's dotted\n"
-        "names. Clusters, chains and listeners have Envoy's names, calls between services Istio's, so\n"
-        "dashboards for either go on working; what neither has is `sampan_*`. Labels of Istio's\n"
-        "families are the standard ones (`reporter`, `source_*`, `destination_*`, `request_protocol`,\n"
-        "`response_code`, `grpc_response_status`, `response_flags`, `connection_security_policy`);\n"
-        "what is not known is `unknown`. RPC protocols count like HTTP: `request_protocol` is `bolt`,\n"
-        "the status is the one that HTTP would have; a business error behind a success has the label\n"
-        "`app_error=\"true\"` besides. At most 4096 different label sets are shown; the rest is counted\n"
-        "under `reporter=\"overflow\"`. Histograms know values to an eighth. This page is printed from\n"
-        "a scrape.\n\n"
-        "| family | type | labels | what it counts |\n|---|---|---|---|\n");
+    sp_buf_add_c(out, zh ? metrics_head_zh : metrics_head);
     for (const char *at = page; (at = strstr(at, "# HELP ")); at++)
-        metric_row(out, at);
+        metric_row(out, at, zh);
     free(answer);
     struct sp_accesslog *log = p->config.accesslog;
     sp_accesslog_free(log);
     paper_free(p);
 }
 
-static void runtime(struct sp_buf *out)
+static void metrics(struct sp_buf *out)
 {
-    sp_buf_add_c(out,
-                 "# What can be changed while it runs\n\n"
-                 "`/runtime` of admin shows these keys, `POST /runtime_modify?key=value` on admin's Unix\n"
-                 "socket changes them until the process ends. This page is printed from the program's own\n"
-                 "table.\n\n"
-                 "| key | values | default | heeded by | what it does |\n|---|---|---|---|---|\n");
+    print_metrics(out, false);
+}
+
+static void metrics_zh(struct sp_buf *out)
+{
+    print_metrics(out, true);
+}
+
+static const char runtime_head[] =
+    "# What can be changed while it runs\n\n"
+    "`/runtime` of admin shows these keys, `POST /runtime_modify?key=value` on admin's Unix\n"
+    "socket changes them until the process ends. This page is printed from the program's own\n"
+    "table.\n\n"
+    "| key | values | default | heeded by | what it does |\n|---|---|---|---|---|\n";
+
+static const char runtime_head_zh[] =
+    "# 运行中可以改的东西\n\n"
+    "admin 的 `/runtime` 显示这些键；在 admin 的 Unix 套接字上 `POST /runtime_modify?key=value` 可以改，直到进程结束。\n"
+    "本页由程序自己的表打印。\n\n"
+    "| 键 | 取值 | 默认值 | 由谁执行 | 作用 |\n|---|---|---|---|---|\n";
+
+static void print_runtime(struct sp_buf *out, bool zh)
+{
+    sp_buf_add_c(out, zh ? runtime_head_zh : runtime_head);
     for (int i = 0; i < SP_RUNTIME_KEYS; i++) {
         const struct sp_runtime_key *key = sp_runtime_key(i);
         sp_buf_printf(out, "| `%s` | ", key->name);
@@ -212,23 +256,33 @@ static void runtime(struct sp_buf *out)
         for (uint64_t c = 0; key->kind == SP_RUNTIME_CHOICE && key->choices[c]; c++)
             sp_buf_printf(out, "%s%s", c ? ", " : "", key->choices[c]);
         if (key->kind == SP_RUNTIME_NUMBER)
-            sp_buf_printf(out, "%llu to %llu", (unsigned long long)key->min, (unsigned long long)key->max);
+            sp_buf_printf(out, zh ? "%llu 到 %llu" : "%llu to %llu", (unsigned long long)key->min,
+                          (unsigned long long)key->max);
         sp_buf_add_c(out, " | ");
         sp_runtime_print(i, key->fallback, out);
-        sp_buf_printf(out, " | %s |", key->owner);
-        cell(out, key->text);
-        sp_buf_add_char(out, '\n');
+        sp_buf_printf(out, " | %s | ", key->owner);
+        add_words(out, key->text, strlen(key->text), zh);
+        sp_buf_add_c(out, " |\n");
     }
+}
+
+static void runtime(struct sp_buf *out)
+{
+    print_runtime(out, false);
+}
+
+static void runtime_zh(struct sp_buf *out)
+{
+    print_runtime(out, true);
 }
 
 static const struct {
     const char *path;
     void (*print)(struct sp_buf *out);
 } pages[] = {
-    { DOCS "reasons.md", reasons },
-    { DOCS "reasons.zh.md", reasons_zh },
-    { DOCS "metrics.md", metrics },
-    { DOCS "runtime.md", runtime },
+    { DOCS "reasons.md", reasons }, { DOCS "reasons.zh.md", reasons_zh },
+    { DOCS "metrics.md", metrics }, { DOCS "metrics.zh.md", metrics_zh },
+    { DOCS "runtime.md", runtime }, { DOCS "runtime.zh.md", runtime_zh },
 };
 
 static void pages_for_people_say_what_the_program_says(void **state)
