@@ -86,6 +86,7 @@ struct sp_loop {
     struct sp_wheel wheel;
 };
 
+/* wide because it is a table of functions: all that a body must be able to do. */
 struct sp_loop_body {
     /* The body's own; ends with sp_loop_deinit and gives the storage back. */
     void (*free)(struct sp_loop *loop);

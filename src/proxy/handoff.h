@@ -2,8 +2,8 @@
  *
  * Saving changes nothing: a worker whose loop does not run is read, and goes on if the loop runs again.
  * (Bytes inside a splice pipe are read out of it into the pump's own buffer, where they wait as if they had
- * been copied.) Loading touches no socket: descriptors are adopted, nothing is read, sent or closed until the loop
- * runs.
+ * been copied.) Loading touches no socket: descriptors are adopted, nothing is read, sent or closed until
+ * the loop runs.
  *
  * Order of a worker's records: itself, listeners, chains, clusters, endpoints, series, then upstream and
  * downstream lines, intakes, relays, then streams (which name lines by number), then what ties them (who
@@ -49,8 +49,8 @@ sp_err sp_handoff_listeners(struct sp_record_reader *reader, struct sp_handoff_l
  * runs. */
 void sp_handoff_spread(struct sp_handoff_listener *listeners, uint32_t count, uint32_t workers);
 /* Second: each record, in order. `workers` have their configuration (with those sockets); the record that
- * begins old worker k sends what follows to worker k mod count. Kinds of other rooms: SP_E_MISSING, the caller
- * asks the next room. On an error the reader's trouble says what is wrong; the process must end without
+ * begins old worker k sends what follows to worker k mod count. Kinds of other rooms: SP_E_MISSING, the
+ * caller asks the next room. On an error the reader's trouble says what is wrong; the process must end without
  * touching a socket. */
 struct sp_handoff;
 sp_err sp_handoff_begin(struct sp_worker *const *workers, uint32_t count,

@@ -1,8 +1,8 @@
 /* handoff_cluster: what a worker has learnt of clusters and endpoints, on its way to another process.
  *
  * A cluster is found again by its name and an endpoint by its address; weights, health and terms are the new
- * configuration's. Told are the figures, where round robin stands, who talks back, and the addresses of names:
- * the new process asks its own name server, but calls come before the answer does.
+ * configuration's. Told are the figures, where round robin stands, who talks back, and the addresses that
+ * names had: the new process asks its own name server, but calls come before the answer does.
  *
  * A cluster that the new configuration lacks is noted, and refused as soon as a call or connection that needs
  * it comes along. An endpoint that it lacks lives on as `gone` until its last call and line have left, as

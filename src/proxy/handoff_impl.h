@@ -121,7 +121,7 @@ void sp_handoff_return_fd(struct sp_handoff *handoff, uint32_t place, int fd);
 /* A downstream connection of that listener: line, relay or intake. */
 void sp_handoff_count_connection(struct sp_listener *listener);
 
-/* Add the counters of a record that lie in `bytes` from offset `base` on to those of `into`, which lie alike. */
+/* Add the counters of a record, in `bytes` from offset `base` on, to those of `into`, which lie alike. */
 void sp_handoff_add_cells(const struct sp_record_kind *kind, void *into, const void *record, size_t base,
                           size_t bytes);
 sp_err sp_handoff_add_hist(struct sp_handoff *handoff, struct sp_hist *hist, sp_str bytes) SP_MUST_USE;

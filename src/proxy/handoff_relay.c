@@ -11,6 +11,7 @@
 
 #include "base/mem.h"
 
+/* wide because a relay's whole state is one record, its two socks and pumps with it. */
 struct relay_record {
     uint32_t chain, cluster, endpoint, fd, up_fd;
     sp_addr peer, local, dst, up_local;

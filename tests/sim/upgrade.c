@@ -192,11 +192,9 @@ static void configure(struct mesh_sidecar *s, struct sp_handoff_listener *found,
     size_t at = 0;
     void *value;
     bool names = false;
-    while (sp_map_next(&s->process.snapshot->by_name[SP_RESOURCE_CLUSTER], &at, NULL, &value)) {
-        const struct sp_cluster_spec *spec = ((struct sp_resource *)value)->cluster;
-        SP_ASSERT(sp_process_cluster(&s->process, spec));
-        names |= spec->kind == SP_CLUSTER_STRICT_DNS;
-    }
+    SP_ASSERT(!sp_process_share(&s->process, s->process.snapshot));
+    while (sp_map_next(&s->process.snapshot->by_name[SP_RESOURCE_CLUSTER], &at, NULL, &value))
+        names |= ((struct sp_resource *)value)->cluster->kind == SP_CLUSTER_STRICT_DNS;
     sp_handoff_spread(found, count, s->worker_count);
     for (uint32_t i = 0; i < s->worker_count; i++)
         configure_worker(s, i, found, count);
