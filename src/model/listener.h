@@ -54,9 +54,9 @@ struct sp_chain_spec {
     uint32_t max_headers_kb;     /* 60 */
     uint32_t max_headers;        /* 100 */
     bool use_remote_address;     /* edge: do not believe x-forwarded-for */
-    uint32_t xff_hops;
-    sp_str server_name;       /* "server:" header; empty = none */
-    bool generate_request_id; /* true */
+    uint32_t xff_hops;           /* proxies of ours before us: see proxy/client.c */
+    sp_str server_name;          /* "server:" header; empty = none */
+    bool generate_request_id;    /* true */
     bool preserve_request_id;
     bool upgrade_websocket, upgrade_connect;
     bool normalize_path, merge_slashes;

@@ -194,6 +194,9 @@ bool sp_line_value(const struct sp_log_part *part, const struct sp_report *r, sp
         return add_text(out, sp_report_str(r, SP_REPORT_FAILURE));
     case SP_LOG_OP_DOWNSTREAM_REMOTE_ADDRESS: return add_addr(out, &r->downstream, true);
     case SP_LOG_OP_DOWNSTREAM_REMOTE_ADDRESS_WITHOUT_PORT: return add_addr(out, &r->downstream, false);
+    case SP_LOG_OP_DOWNSTREAM_DIRECT_REMOTE_ADDRESS: return add_addr(out, &r->downstream_direct, true);
+    case SP_LOG_OP_DOWNSTREAM_DIRECT_REMOTE_ADDRESS_WITHOUT_PORT:
+        return add_addr(out, &r->downstream_direct, false);
     case SP_LOG_OP_DOWNSTREAM_LOCAL_ADDRESS: return add_addr(out, &r->downstream_local, true);
     case SP_LOG_OP_ROUTE_NAME: return add_text(out, sp_report_str(r, SP_REPORT_ROUTE));
     case SP_LOG_OP_HOSTNAME: return add_text(out, hostname);

@@ -165,6 +165,7 @@ static void record(struct sp_buf *out, const struct sp_report *r)
     sp_buf_printf(out, ",\"app_error\":%s,\"oneway\":%s,\"cut\":%s", r->app_error ? "true" : "false",
                   r->oneway ? "true" : "false", r->cut ? "true" : "false");
     addr(out, "downstream", &r->downstream);
+    addr(out, "downstream_direct", &r->downstream_direct);
     addr(out, "downstream_local", &r->downstream_local);
     addr(out, "upstream", &r->upstream);
     for (size_t i = 0; i < SP_COUNTOF(strs); i++)

@@ -151,7 +151,8 @@ void sp_report_call(struct sp_stream *s, const struct sp_line *caller, const str
     report->bytes_received = s->request_bytes;
     report->bytes_sent = s->answer_bytes;
     if (caller && caller->chain) {
-        report->downstream = caller->origin.peer;
+        report->downstream = s->client.family ? s->client : caller->origin.peer;
+        report->downstream_direct = caller->origin.peer;
         report->downstream_local = sp_report_addr(caller->origin.local);
     }
     if (s->endpoint)
@@ -182,7 +183,7 @@ void sp_report_broken(struct sp_line *line, enum sp_why why, const struct sp_eve
     memset(report, 0, offsetof(struct sp_report, text));
     report->wall_start_ns = sp_loop_wall(line->worker->loop);
     if (line->chain) {
-        report->downstream = line->origin.peer;
+        report->downstream = report->downstream_direct = line->origin.peer;
         report->downstream_local = sp_report_addr(line->origin.local);
     }
     report->status = ev->status ? ev->status : 400;

@@ -35,6 +35,7 @@ struct sp_report {
     uint64_t bytes_received, bytes_sent;            /* bodies */
     sp_addr downstream, downstream_local, upstream; /* `upstream.family` NONE: never picked */
     sp_addr upstream_local;
+    sp_addr downstream_direct; /* whoever connected; `downstream` is whom proxies before us name */
     uint32_t raw_status;
     uint16_t status;
     uint16_t why;       /* enum sp_why */

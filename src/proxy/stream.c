@@ -29,6 +29,7 @@
 
 #include "base/mem.h"
 #include "base/sm.h"
+#include "proxy/client.h"
 #include "proxy/listener.h"
 #include "proxy/stream_impl.h"
 
@@ -338,6 +339,8 @@ static enum phase_result admit(struct sp_stream *s)
     const struct sp_chain_spec *spec = s->chain->spec;
     if (spec->use_remote_address)
         drop_claims(&s->request);
+    if (s->codec->protocol == SP_PROTO_HTTP1)
+        SP_IGNORE(sp_client_find(spec, head, &s->client)); /* nobody: whoever connected */
     if ((head->flags & SP_HEAD_TUNNEL) && !spec->upgrade_connect)
         return refused(s, SP_WHY_UPGRADE_REFUSED);
     if (head->flags & SP_HEAD_UPGRADE) {
@@ -532,7 +535,8 @@ static enum phase_result pick(struct sp_stream *s)
         struct sp_route_input in;
         route_input(s, &in);
         in.path = s->path;
-        key.has_hash = sp_route_hash(s->choice.route, &in, &s->caller->origin.peer, &key.hash);
+        const sp_addr *source = s->client.family ? &s->client : &s->caller->origin.peer;
+        key.has_hash = sp_route_hash(s->choice.route, &in, source, &key.hash);
     }
     enum sp_why why = SP_WHY_NO_HEALTHY;
     const sp_addr *dst = s->caller->origin.dst.family ? &s->caller->origin.dst : NULL;

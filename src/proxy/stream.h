@@ -26,6 +26,7 @@ struct sp_stream {
     struct sp_list in_link, out_link, pool_link;
     struct sp_chain *chain;
     const struct sp_codec *codec; /* of both lines */
+    sp_addr client; /* whom x-forwarded-for names, as far as it is trusted; family NONE: whoever connected */
     struct sp_cluster *cluster;
     struct sp_endpoint *endpoint;
     const struct sp_route_table *table;
