@@ -9,6 +9,7 @@
 #include <stdlib.h>
 
 #include "cmd/sampan-proxy/config.h"
+#include "cmd/sampan-proxy/detach.h"
 #include "cmd/sampan-proxy/intercept.h"
 #include "cmd/sampan-proxy/options.h"
 #include "cmd/sampan-proxy/serve.h"
@@ -23,9 +24,14 @@ static int validate(const struct proxy_options *options)
     return EXIT_SUCCESS;
 }
 
-static int serve(const struct proxy_options *options)
+static int serve(struct proxy_options *options)
 {
     struct proxy_config config;
+    options->ready_fd = options->detach ? detach_begin() : -1;
+    if (options->detach && options->ready_fd < 0) {
+        perror("sampan-proxy: --detach");
+        return EXIT_FAILURE;
+    }
     if (proxy_config_read(&config, options->config))
         return EXIT_FAILURE;
     int status = proxy_serve(options, &config);

@@ -19,6 +19,7 @@ enum option_id {
     OPT_LOG_LEVEL,
     OPT_BASE_DIR,
     OPT_TAKEOVER,
+    OPT_DETACH,
     OPT_HELP,
     OPT_VERSION
 };
@@ -39,6 +40,7 @@ static const struct option_row rows[] = {
                        "where our sockets live (default: $XDG_RUNTIME_DIR/sampan, else /run/sampan)" },
     [OPT_TAKEOVER] = { "--takeover", NULL, NULL,
                        "take the place of the running one, with all its connections" },
+    [OPT_DETACH] = { "--detach", NULL, NULL, "go on in the background; the command ends when it serves" },
     [OPT_HELP] = { "--help", "-h", NULL, "this text" },
     [OPT_VERSION] = { "--version", NULL, NULL, "name and version" },
 };
@@ -85,6 +87,7 @@ static sp_err set_value(struct proxy_options *o, enum option_id id, const char *
         return 0;
     case OPT_BASE_DIR: o->base_dir = value; return 0;
     case OPT_TAKEOVER: o->takeover = true; return 0;
+    case OPT_DETACH: o->detach = true; return 0;
     case OPT_HELP: o->mode = PROXY_HELP; return 0;
     case OPT_VERSION: o->mode = PROXY_VERSION; return 0;
     }
@@ -115,7 +118,7 @@ static int parse_one(int left, char **argv, struct proxy_options *o)
 
 sp_err proxy_options_parse(int argc, char **argv, struct proxy_options *ret_options)
 {
-    struct proxy_options o = { .mode = PROXY_SERVE, .log_level = SP_LOG_INFO, .argv = argv };
+    struct proxy_options o = { .mode = PROXY_SERVE, .log_level = SP_LOG_INFO, .argv = argv, .ready_fd = -1 };
     if (argc > 1 && strcmp(argv[1], "intercept") == 0) {
         o.mode = PROXY_INTERCEPT;
         o.intercept_argc = argc - 2;

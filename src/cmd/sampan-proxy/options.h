@@ -16,6 +16,8 @@ struct proxy_options {
     enum sp_log_level log_level;
     const char *base_dir; /* NULL: $XDG_RUNTIME_DIR/sampan, else /run/sampan */
     bool takeover;        /* take the place of the running process */
+    bool detach;          /* the command ends when the program serves */
+    int ready_fd;         /* for detach.h; -1: nobody waits */
     char **argv;          /* all of it */
     int intercept_argc;   /* what follows `intercept` */
     char **intercept_argv;

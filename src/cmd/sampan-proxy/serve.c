@@ -26,6 +26,7 @@
 
 #include "base/mem.h"
 #include "cmd/sampan-proxy/config.h"
+#include "cmd/sampan-proxy/detach.h"
 #include "cmd/sampan-proxy/doors.h"
 #include "cmd/sampan-proxy/logsink.h"
 #include "cmd/sampan-proxy/options.h"
@@ -468,6 +469,7 @@ int proxy_serve(const struct proxy_options *options, struct proxy_config *config
         server.live = true;
         sp_str ready = SP_STR("ready\n");
         server.log.sink(server.log.sink_arg, SP_LOG_INFO, ready); /* at every level: scripts wait for it */
+        detach_ready(options->ready_fd);
         sp_loop_run(server.loop);
     }
     if (server.loop)

@@ -1,0 +1,12 @@
+/* detach: the command returns when the program serves; the program goes on. */
+#ifndef SP_CMD_PROXY_DETACH_H
+#define SP_CMD_PROXY_DETACH_H
+
+/* Before anything is opened or any thread is made. Returns in a child process, with the descriptor for
+ * detach_ready; the process that called it waits and ends with 0 when the child serves, with the child's
+ * status when it ends before that. -1: there is no more room for a process. */
+int detach_begin(void);
+/* It serves. -1 is fine. */
+void detach_ready(int fd);
+
+#endif
