@@ -253,6 +253,148 @@ static void a_listeners_cap_may_change_while_connections_live(void **state)
     kit_free(kit);
 }
 
+/* --- the terms of a chain and of a cluster -------------------------------------------------------------- */
+
+static bool has(sp_str text, const char *part)
+{
+    return sp_str_find_str(text, sp_str_c(part)) < text.len;
+}
+
+/* A sidecar with that pair, its chain and cluster still to be changed. */
+static struct kit *kit_open(struct sp_chain_spec **ret_chain, struct sp_cluster_spec **ret_cluster)
+{
+    struct kit *kit = kit_new(1);
+    *ret_cluster = kit_cluster(kit);
+    *ret_chain = mesh_chain(kit_listener(kit, SP_PROTO_HTTP1));
+    return kit;
+}
+
+/* What the server reads of that request. */
+static sp_str forwarded(struct kit *kit, const char *request)
+{
+    struct door *door = kit_door(kit, KIT_APP);
+    struct peer *caller = kit_call(kit, KIT_OUT);
+    say(caller, request);
+    return hear_head(door_next(door), "GET /a HTTP/1.1\r\n");
+}
+
+static void a_balancer_of_ours_before_us_is_believed_and_nobody_else(void **state)
+{
+    (void)state;
+    for (uint32_t hops = 0; hops < 2; hops++) {
+        struct sp_chain_spec *chain;
+        struct sp_cluster_spec *cluster;
+        struct kit *kit = kit_open(&chain, &cluster);
+        chain->use_remote_address = true;
+        chain->xff_hops = hops;
+        kit_apply(kit);
+        sp_str head = forwarded(kit, "GET /a HTTP/1.1\r\nHost: a\r\nX-Forwarded-Proto: https\r\n\r\n");
+        assert_int_equal(has(head, ": https\r\n"), hops == 1);
+        assert_int_equal(has(head, ": http\r\n"), hops == 0);
+        kit_free(kit);
+    }
+}
+
+static void an_edge_gives_an_id_of_its_own_unless_it_keeps_the_callers(void **state)
+{
+    (void)state;
+    for (int keep = 0; keep < 2; keep++) {
+        struct sp_chain_spec *chain;
+        struct sp_cluster_spec *cluster;
+        struct kit *kit = kit_open(&chain, &cluster);
+        chain->use_remote_address = chain->generate_request_id = true;
+        chain->preserve_request_id = keep;
+        kit_apply(kit);
+        sp_str head = forwarded(kit, "GET /a HTTP/1.1\r\nHost: a\r\nX-Request-Id: mine\r\n\r\n");
+        assert_int_equal(has(head, "-Id: mine\r\n"), keep);
+        kit_free(kit);
+    }
+}
+
+static void without_being_told_no_id_is_made(void **state)
+{
+    (void)state;
+    struct sp_chain_spec *chain;
+    struct sp_cluster_spec *cluster;
+    struct kit *kit = kit_open(&chain, &cluster);
+    chain->generate_request_id = false;
+    kit_apply(kit);
+    assert_false(has(forwarded(kit, "GET /a HTTP/1.1\r\nHost: a\r\n\r\n"), "x-request-id"));
+    kit_free(kit);
+}
+
+static void calls_leave_from_the_address_that_the_cluster_binds(void **state)
+{
+    (void)state;
+    for (int raw = 0; raw < 2; raw++) {
+        struct kit *kit = kit_new(1);
+        struct sp_cluster_spec *cluster = kit_cluster(kit);
+        assert_int_equal(sp_addr_parse_ip(SP_STR("127.0.0.9"), 0, &cluster->bind), 0);
+        kit_listener(kit, raw ? SP_PROTO_TCP : SP_PROTO_HTTP1);
+        kit_apply(kit);
+        struct door *door = kit_door(kit, KIT_APP);
+        say(kit_call(kit, KIT_OUT), "GET /a HTTP/1.1\r\nHost: a\r\n\r\n");
+        sp_addr from, want;
+        assert_int_equal(sp_sock_peer(&door_next(door)->conn.sock, &from), 0);
+        assert_int_equal(sp_addr_parse_ip(SP_STR("127.0.0.9"), from.port, &want), 0);
+        assert_true(sp_addr_eq(&from, &want));
+        kit_free(kit);
+    }
+}
+
+/* A request of so many lines and, where `bytes` is given, of a head of that size. */
+static char *request_of(uint32_t headers, size_t bytes, char *out, size_t room)
+{
+    size_t len = (size_t)snprintf(out, room, "GET /a HTTP/1.1\r\nHost: a\r\n");
+    for (uint32_t i = 1; i < headers; i++)
+        len += (size_t)snprintf(out + len, room - len, "x-%u: %u\r\n", i, i);
+    if (bytes > len + 7) {
+        len += (size_t)snprintf(out + len, room - len, "f: ");
+        while (len < bytes - 4)
+            out[len++] = 'f';
+        len += (size_t)snprintf(out + len, room - len, "\r\n");
+    }
+    SP_IGNORE(snprintf(out + len, room - len, "\r\n")); /* it has room */
+    return out;
+}
+
+static void a_chain_takes_so_many_headers_and_not_one_more(void **state)
+{
+    (void)state;
+    struct sp_chain_spec *chain;
+    struct sp_cluster_spec *cluster;
+    struct kit *kit = kit_open(&chain, &cluster);
+    char text[512];
+    chain->generate_request_id = false;
+    chain->max_headers = 5;
+    kit_apply(kit);
+    struct door *door = kit_door(kit, KIT_APP);
+    say(kit_call(kit, KIT_OUT), request_of(5, 0, text, sizeof(text)));
+    assert_true(has(hear_head(door_next(door), "GET /a"), "x-4: 4\r\n"));
+    struct peer *caller = kit_call(kit, KIT_OUT);
+    say(caller, request_of(6, 0, text, sizeof(text)));
+    hear_refusal(caller, 431, "HEAD_TOO_LARGE");
+    kit_free(kit);
+}
+
+static void a_chain_takes_a_head_of_so_many_kilobytes_and_no_more(void **state)
+{
+    (void)state;
+    struct sp_chain_spec *chain;
+    struct sp_cluster_spec *cluster;
+    struct kit *kit = kit_open(&chain, &cluster);
+    char text[4096];
+    chain->max_headers_kb = 1;
+    kit_apply(kit);
+    struct door *door = kit_door(kit, KIT_APP);
+    say(kit_call(kit, KIT_OUT), request_of(1, 1024, text, sizeof(text)));
+    assert_true(has(hear_head(door_next(door), "GET /a"), "fff\r\n"));
+    struct peer *caller = kit_call(kit, KIT_OUT);
+    say(caller, request_of(1, 1100, text, sizeof(text)));
+    hear_refusal(caller, 431, "HEAD_TOO_LARGE");
+    kit_free(kit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -264,6 +406,12 @@ int main(void)
         cmocka_unit_test(a_line_that_cannot_be_made_is_refused_and_counted),
         cmocka_unit_test(the_listeners_cap_holds_for_all_workers_together),
         cmocka_unit_test(a_listeners_cap_may_change_while_connections_live),
+        cmocka_unit_test(a_balancer_of_ours_before_us_is_believed_and_nobody_else),
+        cmocka_unit_test(an_edge_gives_an_id_of_its_own_unless_it_keeps_the_callers),
+        cmocka_unit_test(without_being_told_no_id_is_made),
+        cmocka_unit_test(calls_leave_from_the_address_that_the_cluster_binds),
+        cmocka_unit_test(a_chain_takes_so_many_headers_and_not_one_more),
+        cmocka_unit_test(a_chain_takes_a_head_of_so_many_kilobytes_and_no_more),
     };
     return cmocka_run_group_tests_name("proxy listener", tests, NULL, NULL);
 }
