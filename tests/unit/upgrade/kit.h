@@ -91,7 +91,7 @@ struct play {
     pid_t old_pid, new_pid;
     uint32_t count;           /* of the process that looks */
     int have;                 /* its end of the socket; -1: none */
-    uint32_t resumed;         /* how often it was told to */
+    uint32_t saved, resumed;  /* how often it was told to */
     struct sp_walk_talk talk; /* of a side by script */
 };
 
@@ -184,6 +184,7 @@ static inline sp_err save_counter(void *arg, const struct sp_walk_peer *peer, st
 {
     struct play *play = arg;
     must(peer->pid == (uint32_t)play->new_pid || play->new_pid == 0);
+    play->saved++;
     crash_or_hang(play, OLD_WENT);
     if (play->step == OLD_WENT && play->act == REFUSE) {
         sp_record_refuse(writer, "stream 7 cannot move");
@@ -214,7 +215,7 @@ static inline void real_old(struct play *play)
     struct pollfd one = { .fd = sp_walk_old_fd(walk), .events = POLLIN };
     must(poll(&one, 1, (int)sp_walk_old_go_ms(walk)) >= 0);
     enum sp_walk_end end = sp_walk_old_run(walk, &counter_ops, play, trouble);
-    must(play->resumed <= 1 && (end == SP_WALK_RESUMED || play->resumed == 0));
+    must(play->saved <= 1 && play->resumed == (end == SP_WALK_RESUMED ? play->saved : 0));
     sp_walk_old_free(walk);
     if (end == SP_WALK_MOVED)
         leave(play, 'o', 'm', trouble);
