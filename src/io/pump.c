@@ -48,7 +48,8 @@ static void stop(struct sp_pump *pump)
     struct sp_sock *from = pump->from, *to = pump->to;
     let_go(pump);
     pump->running = false;
-    from->pump_out = NULL;
+    from->pumped = false;
+    from->into = NULL;
     to->pump_in = NULL;
     to->room_wanted = false;
     sp_sock_read(from, false);
@@ -63,7 +64,7 @@ static void finish(struct sp_pump *pump, sp_err err)
 sp_err sp_pump_start(struct sp_pump *pump, struct sp_sock *from, struct sp_sock *to)
 {
     SP_ASSERT(!pump->running);
-    if (from->pump_out || to->pump_in)
+    if (from->pumped || to->pump_in)
         return SP_E_EXISTS;
     if (from->state != SP_SOCK_OPEN || to->state != SP_SOCK_OPEN || from->ended || to->shut)
         return SP_E_CLOSED;
@@ -77,8 +78,8 @@ sp_err sp_pump_start(struct sp_pump *pump, struct sp_sock *from, struct sp_sock 
     pump->run = 0;
     pump->stopping = false;
     pump->running = true;
-    from->into = NULL;
     sp_sock_read(from, true);
+    from->pumped = true;
     from->pump_out = pump;
     to->pump_in = pump;
     return 0;

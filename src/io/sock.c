@@ -141,7 +141,7 @@ void sp_sock_apply_changed(struct sp_loop *loop)
 void sp_sock_read(struct sp_sock *sock, bool on)
 {
     SP_ASSERT(sock->state != SP_SOCK_NONE && sock->state != SP_SOCK_CLOSING);
-    SP_ASSERT(!sock->pump_out);
+    SP_ASSERT(!sock->pumped);
     sock->reading = on && !sock->ended;
     if (on) {
         sp_sock_touch(sock);
@@ -213,7 +213,7 @@ static struct sp_slab *slab_for(struct sp_sock *sock, struct sp_slab ***ret_home
 
 static void readable(struct sp_sock *sock)
 {
-    if (sock->pump_out) {
+    if (sock->pumped) {
         sp_pump_readable(sock->pump_out);
         return;
     }
@@ -233,7 +233,7 @@ static void readable(struct sp_sock *sock)
         slab->used += (uint32_t)got;
         sock->read_full = (size_t)got == room;
         sock->ops->on_bytes(sock, slab, ptr, (size_t)got); /* `sock` may be gone after it */
-        claimed = loop->current == sock && sock->into == slab;
+        claimed = loop->current == sock && !sock->pumped && sock->into == slab;
     }
     if (home && claimed)
         sp_slab_unref(slab); /* the owner wants the rest right behind: nobody else's bytes may land there */
@@ -325,7 +325,7 @@ void sp_sock_ended(struct sp_sock *sock, sp_err err)
     sp_sock_touch(sock);
 
     loop->current = sock;
-    if (sock->pump_out)
+    if (sock->pumped)
         sp_pump_broken(sock->pump_out, err);
     else
         sock->ops->on_end(sock, err);
@@ -432,7 +432,7 @@ void sp_sock_shutdown(struct sp_sock *sock)
 static void leave(struct sp_sock *sock)
 {
     SP_ASSERT(sock->state != SP_SOCK_NONE && sock->state != SP_SOCK_CLOSING);
-    if (sock->pump_out)
+    if (sock->pumped)
         sp_pump_cancel(sock->pump_out);
     if (sock->pump_in)
         sp_pump_cancel(sock->pump_in);

@@ -47,20 +47,23 @@ struct sp_sock_ops {
 struct sp_sock {
     struct sp_loop *loop;
     const struct sp_sock_ops *ops;
-    struct sp_slab *into;     /* see sp_sock_read_into; borrowed */
-    struct sp_pump *pump_out; /* reads from us while it runs */
-    struct sp_pump *pump_in;  /* writes to us while it runs */
-    struct sp_list link;      /* on one of the loop's lists: changed, late, starved or closed */
-    int fd;                   /* in the simulation: the number of an end */
-    uint8_t state;            /* enum sp_sock_state in loop_impl.h */
-    uint8_t interest;         /* what the kernel watches for us */
-    int8_t late;              /* an sp_err that the owner is still owed */
+    union {
+        struct sp_slab *into;     /* not pumped: see sp_sock_read_into; borrowed */
+        struct sp_pump *pump_out; /* pumped: it reads from us while it runs */
+    };
+    struct sp_pump *pump_in; /* writes to us while it runs */
+    struct sp_list link;     /* on one of the loop's lists: changed, late, starved or closed */
+    int fd;                  /* in the simulation: the number of an end */
+    uint8_t state;           /* enum sp_sock_state in loop_impl.h */
+    uint8_t interest;        /* what the kernel watches for us */
+    int8_t late;             /* an sp_err that the owner is still owed */
     bool reading : 1;
     bool room_wanted : 1;
     bool ended : 1;     /* on_end was called */
     bool read_full : 1; /* the last read filled its slab: the next gets a large one */
     bool shut : 1;      /* our direction was ended */
     bool starved : 1;   /* on the loop's list of those */
+    bool pumped : 1;    /* pump_out is meant, not `into` */
     bool over : 1;      /* a HUP was seen that reading alone can explain: not watched until then */
 };
 
@@ -81,7 +84,8 @@ void sp_sock_read(struct sp_sock *sock, bool on);
  * NULL ends that. The owner holds the reference. */
 static inline void sp_sock_read_into(struct sp_sock *sock, struct sp_slab *slab)
 {
-    sock->into = slab;
+    if (!sock->pumped)
+        sock->into = slab;
 }
 
 /* Bytes taken, from 0 to all; fewer than all = one on_room will come, send again then. Negative: the

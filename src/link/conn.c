@@ -255,7 +255,7 @@ static void on_sock_end(struct sp_sock *sock, sp_err err)
 {
     struct sp_conn *conn = conn_of(sock);
     conn->end_pending = true;
-    conn->end_err = err;
+    conn->end_err = (int8_t)err;
     if (err != SP_E_CLOSED) {
         conn->held = false; /* both directions are gone: there is nothing to wait for */
         sp_flush_drop(conn);
@@ -334,7 +334,7 @@ void sp_conn_fail_later(struct sp_conn *conn, sp_err err)
     sp_flush_drop(conn); /* what stands behind a gap means something else */
     conn->end_pending = true;
     conn->end_told = false; /* an end in order may have been told before */
-    conn->end_err = err;
+    conn->end_err = (int8_t)err;
     conn->held = false;
     conn->failed = conn->broken = true;
     sp_conn_resume_later(conn);

@@ -71,13 +71,13 @@ struct sp_conn {
     struct sp_slab *in;
     char *in_at;
     uint32_t in_len;
-    uint32_t out_mark; /* high mark of queued bytes; half of it is the low one */
-    struct sp_seg_block *out_first, *out_last;
-    uint64_t out_bytes;
-    struct sp_list work_link; /* on link->work while it wants something */
-    sp_ns last_ns;            /* when bytes last came or went */
-    sp_ns out_ns;             /* when bytes last went */
-    uint32_t wait_room : 1;   /* the socket is full: on_room will come */
+    uint32_t out_mark;             /* high mark of queued bytes; half of it is the low one */
+    struct sp_seg_block *out_last; /* of the queue, a ring; NULL when it is empty: see sp_conn_first */
+    struct sp_list work_link;      /* on link->work while it wants something */
+    sp_ns last_ns;                 /* when bytes last came or went */
+    sp_ns out_ns;                  /* when bytes last went */
+    uint32_t out_bytes;            /* that are queued */
+    uint32_t wait_room : 1;        /* the socket is full: on_room will come */
     uint32_t connecting : 1;
     uint32_t held : 1;     /* decoding rests: see sp_conn_hold */
     uint32_t starved : 1;  /* reading rests, because much is waiting undecoded */
@@ -92,7 +92,7 @@ struct sp_conn {
     uint32_t close_flushed : 1; /* close behind the last queued byte */
     uint32_t closed : 1;
     uint32_t wants : 3; /* enum sp_want, in conn_impl.h */
-    sp_err end_err;
+    int8_t end_err;     /* sp_err */
     struct sp_codec_state codec_state;
 };
 

@@ -6,11 +6,24 @@
 
 enum { SP_SEGS = 10 };
 
+/* A ring, so that a conn needs one pointer: the last block's next is the first. */
 struct sp_seg_block {
     struct sp_seg_block *next;
     uint16_t first, count; /* segs[first .. count) wait */
     struct sp_view segs[SP_SEGS];
 };
+
+/* The block that goes out first; NULL when nothing is queued. */
+static inline struct sp_seg_block *sp_conn_first(const struct sp_conn *conn)
+{
+    return conn->out_last ? conn->out_last->next : NULL;
+}
+
+/* The one behind it; NULL behind the last. */
+static inline struct sp_seg_block *sp_conn_next(const struct sp_conn *conn, const struct sp_seg_block *block)
+{
+    return block == conn->out_last ? NULL : block->next;
+}
 
 /* What a conn wants of the turn's end, in the order in which it is given. */
 enum sp_want {

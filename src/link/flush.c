@@ -4,8 +4,9 @@
  * connection borrows one for a turn and an idle one has none. Views that lie one behind the other in the same
  * slab (pipelined frames that were read together and leave together) melt into one.
  *
- *   out_first -> [seg seg seg ...] -> [seg ...] <- out_last
- *                 |slab|ptr|len|
+ *         ┌─> [seg seg seg ...] ──> [seg ...] ─┐ <- out_last
+ *         │     |slab|ptr|len|                 │
+ *         └────────────────────────────────────┘
  *
  * Heads that we write ourselves go into the link's write slab, which all conns of a turn share: reserve gives
  * the room, commit turns it into a view. It is retired when full, and at the turn's end it starts anew when
@@ -87,7 +88,6 @@ static struct sp_seg_block *take_block(struct sp_link *link)
         if (!block)
             return NULL;
     }
-    block->next = NULL;
     block->first = block->count = 0;
     return block;
 }
@@ -130,10 +130,9 @@ static bool push(struct sp_conn *conn, const struct sp_view *view)
         struct sp_seg_block *block = take_block(conn->link);
         if (!block)
             return false;
+        block->next = last ? last->next : block;
         if (last)
             last->next = block;
-        else
-            conn->out_first = block;
         conn->out_last = last = block;
     }
     last->segs[last->count++] = *view;
@@ -142,7 +141,7 @@ static bool push(struct sp_conn *conn, const struct sp_view *view)
 
 static void count_queued(struct sp_conn *conn, size_t bytes)
 {
-    conn->out_bytes += bytes;
+    conn->out_bytes += (uint32_t)bytes;
     if (conn->out_bytes > conn->out_mark)
         conn->above_mark = true;
     sp_flush_want(conn);
@@ -151,9 +150,10 @@ static void count_queued(struct sp_conn *conn, size_t bytes)
 /* Append a view whose reference is ours. */
 static void append(struct sp_conn *conn, struct sp_view view)
 {
-    if (!melt(conn, &view) && !push(conn, &view)) {
+    bool fits = view.len <= UINT32_MAX - conn->out_bytes;
+    if (!fits || (!melt(conn, &view) && !push(conn, &view))) {
         sp_slab_unref(view.slab);
-        sp_conn_fail_later(conn, SP_E_NOMEM);
+        sp_conn_fail_later(conn, fits ? SP_E_NOMEM : SP_E_LIMIT);
         return;
     }
     count_queued(conn, view.len);
@@ -165,8 +165,8 @@ static bool join(struct sp_conn *conn, const struct sp_view *view)
 {
     struct sp_slab *write = conn->link->write;
     struct sp_seg_block *last = conn->out_last;
-    if (view->len > JOIN_MOST || !last || last->count == last->first || !write ||
-        write->cap - write->used < view->len)
+    if (view->len > JOIN_MOST || view->len > UINT32_MAX - conn->out_bytes || !last ||
+        last->count == last->first || !write || write->cap - write->used < view->len)
         return false;
     struct sp_view *tail = &last->segs[last->count - 1];
     if (tail->slab != write || tail->ptr + tail->len != write->bytes + write->used)
@@ -229,12 +229,21 @@ void sp_conn_commit(struct sp_conn *conn, size_t used)
     append(conn, view);
 }
 
+static void drop_first(struct sp_conn *conn, struct sp_seg_block *block)
+{
+    if (block == conn->out_last)
+        conn->out_last = NULL;
+    else
+        conn->out_last->next = block->next;
+    give_block(conn->link, block);
+}
+
 /* `sent` bytes of the front have left. */
 static void consume(struct sp_conn *conn, size_t sent)
 {
-    conn->out_bytes -= sent;
-    while (conn->out_first) {
-        struct sp_seg_block *block = conn->out_first;
+    struct sp_seg_block *block;
+    conn->out_bytes -= (uint32_t)sent;
+    while ((block = sp_conn_first(conn))) {
         while (block->first < block->count) {
             struct sp_view *seg = &block->segs[block->first];
             if (sent < seg->len) {
@@ -246,23 +255,18 @@ static void consume(struct sp_conn *conn, size_t sent)
             sp_slab_unref(seg->slab);
             block->first++;
         }
-        conn->out_first = block->next;
-        if (!conn->out_first)
-            conn->out_last = NULL;
-        give_block(conn->link, block);
+        drop_first(conn, block);
     }
 }
 
 void sp_flush_drop(struct sp_conn *conn)
 {
-    while (conn->out_first) {
-        struct sp_seg_block *block = conn->out_first;
+    struct sp_seg_block *block;
+    while ((block = sp_conn_first(conn))) {
         for (uint16_t i = block->first; i < block->count; i++)
             sp_slab_unref(block->segs[i].slab);
-        conn->out_first = block->next;
-        give_block(conn->link, block);
+        drop_first(conn, block);
     }
-    conn->out_last = NULL;
     conn->out_bytes = 0;
     sp_link_unwant(conn, SP_WANT_FLUSH);
 }
@@ -271,7 +275,8 @@ static int gather(const struct sp_conn *conn, struct iovec *iov, size_t *ret_byt
 {
     int count = 0;
     size_t bytes = 0;
-    for (struct sp_seg_block *block = conn->out_first; block && count < IOV_MOST; block = block->next)
+    struct sp_seg_block *block = sp_conn_first(conn);
+    for (; block && count < IOV_MOST; block = sp_conn_next(conn, block))
         for (uint16_t i = block->first; i < block->count && count < IOV_MOST; i++) {
             iov[count++] = (struct iovec){ (void *)(uintptr_t)block->segs[i].ptr, block->segs[i].len };
             bytes += block->segs[i].len;
@@ -284,7 +289,7 @@ static int gather(const struct sp_conn *conn, struct iovec *iov, size_t *ret_byt
 static void settle_output(struct sp_conn *conn)
 {
     struct sp_slab_pool *pool = sp_loop_slabs(conn->link->loop);
-    for (struct sp_seg_block *block = conn->out_first; block; block = block->next)
+    for (struct sp_seg_block *block = sp_conn_first(conn); block; block = sp_conn_next(conn, block))
         for (uint16_t i = block->first; i < block->count; i++) {
             struct sp_view *seg = &block->segs[i];
             if (!seg->slab || seg->len * 4 >= seg->slab->cap)

@@ -57,7 +57,7 @@ const struct sp_record_kind sp_conn_kind = { .number = SP_KIND_CONN,
 
 static void gather_out(const struct sp_conn *conn, struct sp_buf *out)
 {
-    for (const struct sp_seg_block *block = conn->out_first; block; block = block->next)
+    for (const struct sp_seg_block *block = sp_conn_first(conn); block; block = sp_conn_next(conn, block))
         for (uint16_t i = block->first; i < block->count; i++)
             sp_buf_add(out, block->segs[i].ptr, block->segs[i].len);
 }
@@ -168,7 +168,7 @@ static void set_bits(struct sp_conn *conn, const struct sp_conn_record *r)
     conn->above_mark |= r->above_mark;
     conn->end_pending = r->end_pending;
     conn->end_told = r->end_told;
-    conn->end_err = r->end_err;
+    conn->end_err = (int8_t)r->end_err;
     conn->fin_queued = r->fin_queued;
     conn->close_flushed = r->close_flushed;
     conn->starved = r->held && conn->in_len >= SP_CONN_IN_MAX;

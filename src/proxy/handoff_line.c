@@ -152,7 +152,7 @@ static void save_line(struct sp_saver *saver, const struct sp_line *line, uint8_
         .state = line->state == SP_LINE_OPEN ? LINE_OPEN : LINE_CLOSING,
         .peer = line->origin.peer,
         .local = line->origin.local,
-        .dst = line->origin.dst,
+        .dst = line->origin.dst ? *line->origin.dst : (sp_addr){ .family = SP_ADDR_NONE },
         .opened_ns = line->opened_ns,
         .part_ns = line->part_ns,
         .full_ns = line->full_ns,
@@ -314,7 +314,6 @@ static sp_err judge_line(struct sp_handoff *h, const struct line_record *r, cons
 
 static void fill_line(struct sp_handoff *h, struct sp_line *line, const struct line_record *r)
 {
-    line->origin = sp_handoff_origin(&r->peer, &r->local, &r->dst);
     line->opened_ns = sp_handoff_time(h, r->opened_ns);
     line->part_ns = line->chain ? sp_handoff_time(h, r->part_ns) : 0;
     line->full_ns = sp_handoff_time(h, r->full_ns);
@@ -350,7 +349,10 @@ sp_err sp_load_line(struct sp_handoff *h)
     struct sp_line *line = sp_line_take(h->worker, codec);
     if (!line)
         return SP_HANDOFF_BAD(h, "memory is out");
-    err = sp_handoff_put(h, SP_HANDOFF_LINE, r.number, line);
+    struct sp_origin origin = sp_handoff_origin(&r.peer, &r.local, &r.dst);
+    err = sp_line_set_origin(line, &origin) ? SP_HANDOFF_BAD(h, "memory is out") : 0;
+    if (!err)
+        err = sp_handoff_put(h, SP_HANDOFF_LINE, r.number, line);
     if (!err)
         err = sp_handoff_take_conn(h, &line->conn, &sp_line_conn_ops, codec,
                                    chain ? &chain->limits : &ep->cluster->limits);

@@ -107,6 +107,7 @@ void sp_line_give(struct sp_line *line)
 {
     struct sp_worker *worker = line->worker;
     give_mux(line);
+    sp_mem_free(line->origin.dst);
     if (worker->free_line_count >= KEEP_LINES) {
         sp_mem_free(line);
         return;
@@ -389,6 +390,19 @@ const struct sp_conn_ops sp_line_conn_ops = {
 
 /* ---- begin ---- */
 
+sp_err sp_line_set_origin(struct sp_line *line, const struct sp_origin *origin)
+{
+    line->origin.peer = origin->peer;
+    line->origin.local = origin->local;
+    if (!origin->dst.family)
+        return 0;
+    line->origin.dst = sp_mem_alloc(sizeof(*line->origin.dst));
+    if (!line->origin.dst)
+        return SP_E_NOMEM;
+    *line->origin.dst = origin->dst;
+    return 0;
+}
+
 void sp_line_accept(struct sp_chain *chain, int fd, const struct sp_origin *origin,
                     const struct sp_codec *codec, struct sp_view first)
 {
@@ -396,10 +410,9 @@ void sp_line_accept(struct sp_chain *chain, int fd, const struct sp_origin *orig
     struct sp_line *line = sp_line_take(worker, codec);
     if (!line)
         goto fail_memory;
-    line->origin = *origin;
     line->chain = chain;
     line->state = SP_LINE_OPEN;
-    if (sp_conn_open(&line->conn, &worker->link, &sp_line_conn_ops, fd))
+    if (sp_line_set_origin(line, origin) || sp_conn_open(&line->conn, &worker->link, &sp_line_conn_ops, fd))
         goto fail_open;
     line->conn.out_mark = chain->listener->spec->buffer_bytes ? chain->listener->spec->buffer_bytes / 4
                                                               : SP_CONN_MARK_DEFAULT;

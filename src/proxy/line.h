@@ -56,7 +56,10 @@ struct sp_line {
     struct sp_line_mux *mux;     /* its own, or the worker's empty one where calls come one by one */
     struct sp_stream *receiving; /* whose message's body is coming now */
     struct sp_timer timer;       /* idle, head deadline, connect, heartbeat: the next that is due */
-    struct sp_origin origin;     /* downstream; upstream: its local address */
+    struct {                     /* as sp_origin, less the room for what most connections do not have */
+        sp_addr peer, local;     /* upstream: `local` alone */
+        sp_addr *dst;            /* our own, or NULL */
+    } origin;
     sp_ns opened_ns;
     sp_ns part_ns;             /* since when an incomplete head waits; 0 = none does */
     sp_ns full_ns;             /* since when somebody waits for us to drain; 0 = nobody does */
@@ -80,6 +83,9 @@ void sp_line_accept(struct sp_chain *chain, int fd, const struct sp_origin *orig
 /* Upstream, from pool.c: a connect under way. Fails with SP_E_NOFILE, SP_E_NOMEM, SP_E_IO. */
 sp_err sp_line_connect(struct sp_endpoint *endpoint, const struct sp_codec *codec,
                        struct sp_line **ret_line) SP_MUST_USE;
+
+/* Whence it came: once, of a fresh line. SP_E_NOMEM. */
+sp_err sp_line_set_origin(struct sp_line *line, const struct sp_origin *origin) SP_MUST_USE;
 
 /* A call has ended on this side (it is off the lists): the line takes the next, goes back to its pool, or
  * closes. `reusable`: nothing of the call's messages is still to come or to go. */

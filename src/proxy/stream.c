@@ -436,12 +436,12 @@ static sp_str make_request_id(struct sp_stream *s)
 /* HTTP/1.0 may leave Host out; HTTP/1.1 behind us needs one: the address that was called. */
 static sp_err name_host(struct sp_stream *s)
 {
-    const struct sp_origin *origin = &s->caller->origin;
+    const struct sp_line *line = s->caller;
     char *text = sp_arena_alloc_align(&s->arena, SP_ADDR_TEXT_BYTES, 1);
     if (!text)
         return SP_E_NOMEM;
-    bool is_unix = origin->local.family == SP_ADDR_UNIX;
-    const sp_addr *addr = origin->dst.family ? &origin->dst : &origin->local;
+    bool is_unix = line->origin.local.family == SP_ADDR_UNIX;
+    const sp_addr *addr = line->origin.dst ? line->origin.dst : &line->origin.local;
     s->request.service = is_unix ? SP_STR("localhost")
                                  : sp_str_of(text, sp_addr_print(addr, text, SP_ADDR_TEXT_BYTES));
     return 0;
@@ -539,8 +539,7 @@ static enum phase_result pick(struct sp_stream *s)
         key.has_hash = sp_route_hash(s->choice.route, &in, source, &key.hash);
     }
     enum sp_why why = SP_WHY_NO_HEALTHY;
-    const sp_addr *dst = s->caller->origin.dst.family ? &s->caller->origin.dst : NULL;
-    s->endpoint = sp_cluster_pick(s->cluster, &key, dst, &why);
+    s->endpoint = sp_cluster_pick(s->cluster, &key, s->caller->origin.dst, &why);
     if (!s->endpoint) {
         sp_cell_add(&s->cluster->cells.lb_no_endpoint, 1);
         return refused(s, honest(s, why));

@@ -44,7 +44,7 @@ struct sp_codec_limits {
     int64_t body_bytes;   /* of one message, where its length is told ahead; 0 = none */
 };
 
-enum { SP_CODEC_STATE_BYTES = 40 }; /* each byte is paid for every connection */
+enum { SP_CODEC_STATE_BYTES = 32 }; /* each byte is paid for every connection */
 
 /* Room for any codec's state inside a connection. */
 struct sp_codec_state {

@@ -52,12 +52,13 @@ static void save(const struct sp_codec_state *state, void *out)
     SP_ASSERT(at == (unsigned char *)out + SAVE_BYTES);
 }
 
-static bool is_in_range(const struct sp_h1 *s)
+/* Of a saved state, before it is put into the narrower fields of a live one. */
+static bool is_in_range(const unsigned char *small, uint64_t lines, uint64_t ext, uint64_t left)
 {
-    return s->role <= SP_ROLE_CLIENT && s->phase < SP_H1_PHASE_COUNT && s->wish < SP_H1_WISH_COUNT &&
-           s->verdict < SP_H1_VERDICT_COUNT && s->last <= 1 && s->blank <= 1 && s->place < SP_H1_EXT_COUNT &&
-           s->digits <= SP_H1_CHUNK_DIGITS && s->interims <= SP_H1_INTERIMS && s->lines <= SP_H1_LINES_MAX &&
-           s->ext <= SP_H1_EXT_BYTES && s->left <= INT64_MAX;
+    return small[1] <= SP_ROLE_CLIENT && small[2] < SP_H1_PHASE_COUNT && small[3] < SP_H1_WISH_COUNT &&
+           small[4] < SP_H1_VERDICT_COUNT && small[5] <= 1 && small[6] <= SP_H1_CHUNK_DIGITS &&
+           small[7] < SP_H1_EXT_COUNT && small[8] <= SP_H1_INTERIMS && small[9] <= 1 &&
+           lines <= SP_H1_LINES_MAX && ext <= SP_H1_EXT_BYTES && left <= INT64_MAX;
 }
 
 /* Fields that mean something in one phase only are zero in the others. */
@@ -81,29 +82,31 @@ static bool is_sound(const struct sp_h1 *s)
 
 static sp_err load(struct sp_codec_state *state, const void *in, const struct sp_codec_limits *limits)
 {
-    const unsigned char *at = in;
-    if (at[0] != SAVE_VERSION)
+    const unsigned char *small = in, *at = small + 10;
+    uint64_t lines = get_le(&at, 2);
+    uint32_t scanned = (uint32_t)get_le(&at, 4), line = (uint32_t)get_le(&at, 4);
+    uint64_t ext = get_le(&at, 4), left = get_le(&at, 8);
+    if (small[0] != SAVE_VERSION || !is_in_range(small, lines, ext, left))
         return SP_E_INVALID;
 
     struct sp_h1 s = {
         .limits = limits,
-        .role = at[1],
-        .phase = at[2],
-        .wish = at[3],
-        .verdict = at[4],
-        .last = at[5],
-        .digits = at[6],
-        .place = at[7],
-        .interims = at[8],
-        .blank = at[9],
+        .left = left,
+        .scanned = scanned,
+        .line = line,
+        .ext = (uint16_t)ext,
+        .lines = (uint8_t)lines,
+        .phase = small[2],
+        .digits = small[6],
+        .place = small[7],
+        .interims = small[8],
+        .role = small[1] & 1,
+        .wish = small[3] & 7,
+        .verdict = small[4] & 3,
+        .last = small[5] & 1,
+        .blank = small[9] & 1,
     };
-    at += 10;
-    s.lines = (uint16_t)get_le(&at, 2);
-    s.scanned = (uint32_t)get_le(&at, 4);
-    s.line = (uint32_t)get_le(&at, 4);
-    s.ext = (uint32_t)get_le(&at, 4);
-    s.left = get_le(&at, 8);
-    if (!is_in_range(&s) || !is_sound(&s))
+    if (!is_sound(&s))
         return SP_E_INVALID;
 
     memset(state, 0, sizeof(*state));

@@ -46,20 +46,20 @@ enum sp_h1_ext {
 
 struct sp_h1 {
     const struct sp_codec_limits *limits;
-    uint64_t left;    /* of a counted body or a chunk */
-    uint32_t scanned; /* bytes of the head or trailers that were looked at */
-    uint32_t line;    /* where the line begins that `scanned` stands in */
-    uint32_t ext;     /* bytes of chunk extensions in this message */
-    uint16_t lines;   /* complete lines below `scanned` */
-    uint8_t role;     /* enum sp_role */
-    uint8_t phase;    /* enum sp_h1_phase */
-    uint8_t wish;     /* enum sp_h1_wish */
-    uint8_t verdict;  /* enum sp_h1_verdict; server, with a wish */
-    uint8_t last;     /* 1: behind this message comes none */
-    uint8_t digits;   /* of the chunk size */
-    uint8_t place;    /* enum sp_h1_ext, or 1 = CR seen in SP_H1_CHUNK_END */
-    uint8_t interims; /* 1xx answers to what was asked */
-    uint8_t blank;    /* 1: the one empty line before a request was passed over */
+    uint64_t left;       /* of a counted body or a chunk */
+    uint32_t scanned;    /* bytes of the head or trailers that were looked at */
+    uint32_t line;       /* where the line begins that `scanned` stands in */
+    uint16_t ext;        /* bytes of chunk extensions in this message */
+    uint8_t lines;       /* complete lines below `scanned` */
+    uint8_t phase;       /* enum sp_h1_phase */
+    uint8_t digits;      /* of the chunk size */
+    uint8_t place;       /* enum sp_h1_ext, or 1 = CR seen in SP_H1_CHUNK_END */
+    uint8_t interims;    /* 1xx answers to what was asked */
+    uint8_t role : 1;    /* enum sp_role */
+    uint8_t wish : 3;    /* enum sp_h1_wish */
+    uint8_t verdict : 2; /* enum sp_h1_verdict; server, with a wish */
+    uint8_t last : 1;    /* 1: behind this message comes none */
+    uint8_t blank : 1;   /* 1: the one empty line before a request was passed over */
 };
 
 _Static_assert(sizeof(struct sp_h1) <= SP_CODEC_STATE_BYTES, "the state fits into a connection's room");
@@ -87,6 +87,7 @@ struct sp_h1_bounds {
 
 /* Most lines that a head may have, so that their ends fit on the stack. */
 enum { SP_H1_LINES_MAX = SP_HEADERS_MAX + 1 };
+_Static_assert(SP_H1_LINES_MAX <= UINT8_MAX && (int)SP_H1_EXT_BYTES < UINT16_MAX, "both fit into the state");
 
 /* What the header lines of one head said about framing and connection. */
 struct sp_h1_fields {

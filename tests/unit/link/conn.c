@@ -122,7 +122,7 @@ static void an_idle_conn_owns_no_buffer(void **state)
     run(&w);
     check_got(far, "answer");
     assert_null(near.conn.in);
-    assert_null(near.conn.out_first);
+    assert_null(near.conn.out_last);
     sp_link_trim(&w.link);
     assert_true(slab_bytes(&w) <= 16384); /* the loop's own spare */
     world_stop(&w, &near);

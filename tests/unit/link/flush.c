@@ -56,10 +56,10 @@ static void views_that_touch_melt(void **state)
     slab->used = 6;
     sp_conn_queue(&near.conn, (struct sp_view){ sp_slab_ref(slab), slab->bytes, 2 });
     sp_conn_queue(&near.conn, (struct sp_view){ sp_slab_ref(slab), slab->bytes + 2, 2 });
-    assert_int_equal(near.conn.out_first->count, 1);
+    assert_int_equal(near.conn.out_last->count, 1);
     assert_int_equal(slab->refs, 2);
     sp_conn_queue(&near.conn, (struct sp_view){ sp_slab_ref(slab), slab->bytes + 5, 1 }); /* a gap */
-    assert_int_equal(near.conn.out_first->count, 2);
+    assert_int_equal(near.conn.out_last->count, 2);
     sp_slab_unref(slab);
     run(&w);
     check_got(far, "abcdf");
@@ -80,11 +80,11 @@ static void a_small_piece_joins_what_was_written_before_it(void **state)
     memset(slab->bytes, 'b', 6000);
     slab->used = 6000;
     sp_conn_queue(&near.conn, (struct sp_view){ sp_slab_ref(slab), slab->bytes, 100 });
-    assert_int_equal(near.conn.out_first->count, 1);
+    assert_int_equal(near.conn.out_last->count, 1);
     assert_int_equal(slab->refs, 1);
     sp_conn_queue(&near.conn,
                   (struct sp_view){ sp_slab_ref(slab), slab->bytes, 6000 }); /* too big for that */
-    assert_int_equal(near.conn.out_first->count, 2);
+    assert_int_equal(near.conn.out_last->count, 2);
     assert_int_equal(slab->refs, 2);
     sp_slab_unref(slab);
     room = sp_conn_reserve(&near.conn, 64); /* what was joined is not written over */
