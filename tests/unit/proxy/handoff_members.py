@@ -22,9 +22,9 @@ STRUCTS = {
                               "state": "sock_broken"}, {
         "the new process has its own": "loop ops link",
         "the kernel is asked again": "interest read_full starved over",
-        "follows from its owner's state": "into pump_out pump_in reading room_wanted"}),
+        "follows from its owner's state": "into pump_out pump_in pumped reading room_wanted"}),
     "sp_conn": ("link/conn.h", {"sock": "fd", "codec": "protocol", "in_at": "in", "in_len": "in",
-                                "out_first": "out", "out_last": "out", "out_bytes": "out",
+                                "out_last": "out", "out_bytes": "out",
                                 "codec_state": "state"}, {
         "the new process has its own": "ops link",
         "what it wants of a turn's end follows from what waits": "work_link wants",
