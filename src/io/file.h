@@ -33,6 +33,9 @@ sp_err sp_file_make_dirs(const char *path, uint32_t mode) SP_MUST_USE;
 /* Raise the soft descriptor limit to the hard one; returns what holds now. */
 uint64_t sp_proc_raise_files(void);
 uint64_t sp_proc_rss_bytes(void);
+/* What the machine has, or the least of the control groups that we are in; 0 = not known. */
+uint64_t sp_proc_memory_bytes(void);
+uint64_t sp_proc_memory_under(const char *root); /* the same, by the files under another root */
 uint64_t sp_proc_cpu_ns(void);
 uint32_t sp_proc_open_files(void);
 /* The environment variable or NULL. */

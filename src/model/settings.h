@@ -35,7 +35,7 @@ struct sp_settings {
     sp_addr admin;             /* family NONE = Unix socket only */
     uint64_t drain_ns;         /* after SIGTERM: 30 s */
     uint32_t max_connections;  /* downstream, of the process; 0 = from the descriptor limit */
-    uint64_t max_memory_bytes; /* of slabs and streams; 0 = none */
+    uint64_t max_memory_bytes; /* of slabs; 0 = half of what the process may have */
     uint32_t max_streams;      /* calls under way, of the process; 0 = 100,000 */
     uint64_t detect_ns;        /* default detection time: 300 ms */
     struct sp_lightsdk_spec lightsdk;

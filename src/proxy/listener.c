@@ -6,7 +6,7 @@
  * Caps, in this order: the listener's own, then the process's budget. At the process's cap accepting rests
  * instead of accepting and cutting: the kernel's queue holds callers a moment, and admin, which has its own
  * socket, stays reachable. That the cap is reached is seen with one connection too many in the hand: it waits
- * there (waiting_fd) and is the first to get in. When descriptors run out the acceptor pauses itself; both go
+ * there (waiting_fd) and is the first to get in. The same when the worker's buffers are nearly used up. When descriptors run out the acceptor pauses itself; both go
  * on with the next connection that ends, or the next tick.
  *
  * Each chain has its figures and its decoder's limits. A changed listener gets new chains; old ones are
@@ -121,19 +121,17 @@ static void drop_over(struct sp_listener *listener, int fd)
     sp_sock_drop_fd(worker->loop, fd);
 }
 
-static void take(struct sp_listener *listener, int fd, const sp_addr *peer)
+/* Buffers are nearly used up: who is here may go on, and nobody else comes in. */
+static bool is_tight(const struct sp_worker *worker)
+{
+    const struct sp_slab_pool *pool = sp_loop_slabs(worker->loop);
+    return pool->limit_bytes &&
+           pool->held_bytes - pool->kept_bytes > pool->limit_bytes - pool->limit_bytes / 8;
+}
+
+static void wait_in_hand(struct sp_listener *listener, int fd, const sp_addr *peer)
 {
     struct sp_worker *worker = listener->worker;
-    sp_cell_add(&listener->cells.cx_total, 1);
-    if (!sp_lease_take(&listener->connections)) {
-        drop_over(listener, fd);
-        return;
-    }
-    if (sp_lease_take(&worker->connection_lease)) {
-        sp_listener_let_in(listener, fd, peer);
-        return;
-    }
-    sp_lease_give(&listener->connections);
     rest(listener);
     if (listener->waiting_fd < 0) {
         listener->waiting_fd = fd;
@@ -143,6 +141,24 @@ static void take(struct sp_listener *listener, int fd, const sp_addr *peer)
     sp_cell_add(&listener->cells.cx_overload_reject, 1); /* somebody let accepting go on all the same */
     sp_cell_add(&worker->cells.why[SP_WHY_LISTENER_FULL], 1);
     sp_sock_drop_fd(worker->loop, fd);
+}
+
+static void take(struct sp_listener *listener, int fd, const sp_addr *peer)
+{
+    struct sp_worker *worker = listener->worker;
+    sp_cell_add(&listener->cells.cx_total, 1);
+    if (!sp_lease_take(&listener->connections)) {
+        drop_over(listener, fd);
+        return;
+    }
+    bool tight = is_tight(worker);
+    if (!tight && sp_lease_take(&worker->connection_lease)) {
+        sp_listener_let_in(listener, fd, peer);
+        return;
+    }
+    sp_lease_give(&listener->connections);
+    sp_cell_add(&worker->cells.why[SP_WHY_MEMORY], tight);
+    wait_in_hand(listener, fd, peer);
 }
 
 static void no_descriptors(struct sp_listener *listener)
@@ -185,7 +201,7 @@ static void let_wait_end(struct sp_listener *listener, int fd)
 
 static void go_on(struct sp_listener *listener)
 {
-    if (!listener->resting || !listener->accepting)
+    if (!listener->resting || !listener->accepting || is_tight(listener->worker))
         return;
     int fd = listener->waiting_fd;
     if (fd >= 0) {

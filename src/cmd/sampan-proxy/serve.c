@@ -152,7 +152,9 @@ static sp_err make_worker(struct server *server, uint32_t index)
 {
     struct thread *thread = &server->threads[index];
     thread->server = server;
-    uint64_t memory = server->config->settings.max_memory_bytes;
+    uint64_t told = server->config->settings.max_memory_bytes;
+    uint64_t memory = told ? told
+                           : sp_proc_memory_bytes() / 2; /* the other half is for all that is no buffer */
     struct sp_loop_config config = { .slab_limit_bytes = memory / server->thread_count,
                                      .pipes = server->pipes,
                                      .no_pipes = server->pipes == 0 };

@@ -395,6 +395,37 @@ static void a_chain_takes_a_head_of_so_many_kilobytes_and_no_more(void **state)
     kit_free(kit);
 }
 
+static void callers_wait_while_buffers_are_nearly_used_up(void **state)
+{
+    (void)state;
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_HTTP1, &door);
+    struct sp_slab_pool *pool = sp_loop_slabs(kit->worker->loop);
+    struct peer *before = kit_call(kit, KIT_OUT);
+    kit_run(kit, 10);
+    struct sp_slab *held[8];
+    for (int i = 0; i < 8; i++)
+        held[i] = sp_slab_take(pool, SP_SLAB_LARGE);
+    pool->limit_bytes = pool->held_bytes - pool->kept_bytes + held[0]->cap;
+    struct peer *caller = kit_call(kit, KIT_OUT);
+    say(caller, ask_a);
+    kit_run(kit, 3000);
+    assert_int_equal(sp_cell_get(&the_listener(kit, "out")->cells.cx_active), 1);
+    assert_int_equal(why_count(kit, SP_WHY_MEMORY), 1);
+    say(before, ask_a); /* who is in may go on */
+    struct peer *server = door_next(door);
+    hear_head(server, "GET /a");
+    say(server, "HTTP/1.1 204 No Content\r\n\r\n");
+    hear_head(before, "HTTP/1.1 204");
+    for (int i = 0; i < 8; i++)
+        sp_slab_unref(held[i]);
+    hear_head(server, "GET /a"); /* the next tick lets it in */
+    say(server, "HTTP/1.1 204 No Content\r\n\r\n");
+    hear_head(caller, "HTTP/1.1 204");
+    pool->limit_bytes = 0;
+    kit_free(kit);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -412,6 +443,7 @@ int main(void)
         cmocka_unit_test(calls_leave_from_the_address_that_the_cluster_binds),
         cmocka_unit_test(a_chain_takes_so_many_headers_and_not_one_more),
         cmocka_unit_test(a_chain_takes_a_head_of_so_many_kilobytes_and_no_more),
+        cmocka_unit_test(callers_wait_while_buffers_are_nearly_used_up),
     };
     return cmocka_run_group_tests_name("proxy listener", tests, NULL, NULL);
 }
