@@ -23,7 +23,7 @@ struct sp_lightsdk_spec {
     uint32_t app_count;
 };
 
-/* What a listener may have at most, told beside it: envoy.resource_limits.listener.<name>.connection_limit. */
+/* What a listener may have at most, told beside it: envoy.resource_limits.listener.<name>.connection_limit */
 struct sp_listener_limit {
     sp_str listener;
     uint32_t connections;

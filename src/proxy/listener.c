@@ -6,8 +6,9 @@
  * Caps, in this order: the listener's own, then the process's budget. At the process's cap accepting rests
  * instead of accepting and cutting: the kernel's queue holds callers a moment, and admin, which has its own
  * socket, stays reachable. That the cap is reached is seen with one connection too many in the hand: it waits
- * there (waiting_fd) and is the first to get in. The same when the worker's buffers are nearly used up. When descriptors run out the acceptor pauses itself; both go
- * on with the next connection that ends, or the next tick.
+ * there (waiting_fd) and is the first to get in. The same when the worker's buffers are nearly used up. When
+ * descriptors run out the acceptor pauses itself. All go on with the next connection that ends, or the next
+ * tick.
  *
  * Each chain has its figures and its decoder's limits. A changed listener gets new chains; old ones are
  * `gone` and live until their last connection has left, so that a configuration can change under live

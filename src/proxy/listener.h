@@ -27,8 +27,8 @@ struct sp_chain {
     bool fits; /* while one is chosen: still in question */
 };
 
-/* One more socket of a listener: of a worker that a hand-over has joined with this one. Closing it would reset
- * who waits in its queue. */
+/* One more socket of a listener: of a worker that a hand-over has joined with this one. Closing it would
+ * reset who waits in its queue. */
 struct sp_listener_door {
     struct sp_acceptor acceptor;
     struct sp_listener *listener;

@@ -4,8 +4,8 @@
  * comes back finds what is still lent, and a changed limit holds at once for all workers. Names in
  * configuration are the operator's, so their number is bounded by what he wrote.
  *
- * A listener's limit of connections likewise: each worker has a listening socket of its own, and how the kernel
- * spreads callers over them is nothing that an operator could count with.
+ * A listener's limit of connections likewise: each worker has a listening socket of its own, and how the
+ * kernel spreads callers over them is nothing that an operator could count with.
  *
  * Only the main thread changes what is here; workers read settings and take from budgets. */
 #include "proxy/process.h"

@@ -27,6 +27,7 @@ enum sp_report_str {
     SP_REPORT_STRS
 };
 
+/* wide because it is a record: a field for each thing that can be asked of a call. */
 struct sp_report {
     uint64_t wall_start_ns;                         /* since 1970 */
     uint64_t duration_ns;                           /* first byte in to last byte out */

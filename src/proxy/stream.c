@@ -9,8 +9,8 @@
  * takes the stream and says go on, wait, or over. When the pool gives the line later, the call goes on in
  * sp_stream_attached; when a connect fails and the policy allows, it re-enters at `pick`.
  *
- * A kept line that the server closes just as a call is sent on it says nothing about that call. Such a call is
- * sent once more, on a fresh line (sp_stream_may_go_again): the one retry that no policy has to ask for.
+ * A kept line that the server closes just as a call is sent on it says nothing about that call. Such a call
+ * is sent once more, on a fresh line (sp_stream_may_go_again): the one retry that no policy has to ask for.
  *
  * After that nothing is decided any more: forward.c carries the bytes, finish.c ends the call.
  *

@@ -26,7 +26,8 @@ struct sp_stream *sp_stream_block(struct sp_worker *worker);
 void sp_stream_on_timer(struct sp_timer *timer);
 /* Set the timer: the call's deadline or its idleness, whichever comes first. */
 void sp_stream_arm(struct sp_stream *stream);
-/* Its line has ended, for `why`: may the call be sent anew on a fresh one? While the line is still its own. */
+/* Its line has ended, for `why`: may the call be sent anew on a fresh one? While the line is still its
+ * own. */
 bool sp_stream_may_go_again(const struct sp_stream *stream, enum sp_why why);
 /* It has left that line. False: the cluster's retries are used up. */
 bool sp_stream_go_again(struct sp_stream *stream, enum sp_why why);

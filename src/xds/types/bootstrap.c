@@ -10,7 +10,8 @@
  *
  * What only the whole can tell: names that stand twice; routes to clusters that do not exist (Envoy's rule
  * for static tables, off with validate_clusters: false); callers and clusters of different protocols, where
- * every call would be refused; limits of listeners that do not exist; two listeners, or a listener and a door of our own, at one address. */
+ * every call would be refused; limits of listeners that do not exist; two listeners, or a listener and a door
+ * of our own, at one address. */
 #include "xds/types/types_impl.h"
 
 /* What is known of the whole while its parts are read. */

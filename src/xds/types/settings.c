@@ -12,7 +12,9 @@
  *      layers: [{name: static, static_layer: {envoy.resource_limits.listener.in.connection_limit: 100}}]
  *
  * Keys may be nested or have dots, as Envoy has it. This is the one that we know; a file with another is
- * refused. The light SDK is told one address for all calls: that of the listener which the bootstrap names, or the
+ * refused.
+ *
+ * The light SDK is told one address for all calls: that of the listener which the bootstrap names, or the
  * one that the SDKs dial by themselves, 127.0.0.1:12220. A listener has to be there, or every call would be
  * refused; so that is checked. */
 #include "xds/types/types_impl.h"

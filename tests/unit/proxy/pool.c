@@ -335,7 +335,7 @@ static void large_requests_get_lines_up_to_the_limit_and_then_wait(void **state)
     kit_free(kit);
 }
 
-/* --- a kept line that is closed as a call is sent on it -------------------------------------------------- */
+/* --- a kept line that is closed as a call is sent on it ------------------------------------------------- */
 
 /* One call has come and gone on the caller's line and on the server's. */
 static struct peer *kept_line(struct peer *caller, struct door *door)

@@ -213,7 +213,8 @@ static void a_listener_may_have_a_limit_of_connections(void **state)
     static const char *const ways[] = {
         "layers: [{name: s, static_layer: {envoy.resource_limits.listener.in.connection_limit: 100}}]",
         "layers: [{name: s, static_layer: {envoy.resource_limits.listener.in.connection_limit: \"100\"}}]",
-        "layers:\n- name: s\n  static_layer:\n    envoy: {resource_limits: {listener: {in: {connection_limit: 100}}}}",
+        "layers:\n- name: s\n  static_layer:\n"
+        "    envoy: {resource_limits: {listener: {in: {connection_limit: 100}}}}",
     };
     struct loaded l;
     for (size_t i = 0; i < SP_COUNTOF(ways); i++) {
