@@ -16,6 +16,7 @@ import re
 import subprocess
 import time
 
+import settings
 from harness import (HERE, PROXY, PYTHON, Failed, MeshApi, Relay, Scenario, Sidecar, Tally, await_free, expect,
                      free_port, main_guard, node, sofa_client, sofa_server, spring_client, spring_server)
 
@@ -189,6 +190,7 @@ SCENARIOS = {
     "http-curl": http_curl,
     "wrk": wrk,
     "websocket": websocket,
+    "settings": settings.scenario,
 }
 
 
