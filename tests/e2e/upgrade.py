@@ -19,13 +19,14 @@ sys.dont_write_bytecode = True
 from harness import Failed, PROXY, Scenario, Tally, expect, main_guard  # noqa: E402
 from upgrades.house import Line  # noqa: E402
 from upgrades.load import Count, Load  # noqa: E402
-from upgrades import walks  # noqa: E402
+from upgrades import versions, walks  # noqa: E402
 
 # Of 200: the shares that a sidecar of services has, and some of everything.
 KINDS = {"http": 70, "unix": 10, "fresh": 8, "uploads": 16, "downloads": 8, "websocket": 24, "tcp": 24, "bolt": 40}
 TURNS = 20
 # A raw connection takes six descriptors of the sidecar and the others two or less: all fit into 20,000.
-SOAK = {"http": 6300, "unix": 500, "fresh": 40, "uploads": 160, "downloads": 60, "websocket": 120, "tcp": 120, "bolt": 700}
+SOAK = {"http": 6300, "unix": 500, "fresh": 40, "uploads": 160, "downloads": 60, "websocket": 120, "tcp": 120,
+        "bolt": 700}
 SOAK_TURNS, SOAK_PAUSE = 100, 10.0
 WORKERS = [2, 2, 1, 2, 3, 2]        # of one process after the other
 
@@ -211,6 +212,7 @@ SCENARIOS = {
     "doors": doors,
     "supervised": supervised,
     "walks": walks.run,
+    "versions": versions.run,
 }
 
 

@@ -357,8 +357,8 @@ static sp_err load_one(struct server *server, struct sp_handoff *handoff, struct
                        uint16_t kind)
 {
     struct upgrade_server_record record;
-    if (kind == upgrade_door_kind.number)
-        return 0; /* was found before */
+    if (kind == upgrade_door_kind.number || kind == UPGRADE_KIND_NEXT)
+        return 0; /* was found before; is nothing to us */
     if (kind == upgrade_server_kind.number) {
         sp_err err = sp_record_get(reader, &upgrade_server_kind, &record);
         if (!err)

@@ -57,8 +57,19 @@ struct upgrade {
 
 /* ---- the book ---- */
 
+/* What a later version may bring, for the tests of upgrades between versions (src/cmd/meson.build): 1 = a
+ * field and a kind that can be spared, 2 = a field that must not be lost. */
+#ifndef SP_UPGRADE_NEXT
+#define SP_UPGRADE_NEXT 0
+#endif
+
 static const struct sp_record_field server_fields[] = {
     SP_RECORD_SPARE(1, U32, upgrade_server_record, generation),
+#if SP_UPGRADE_NEXT == 1
+    SP_RECORD_SPARE(2, U64, upgrade_server_record, tomorrow),
+#elif SP_UPGRADE_NEXT == 2
+    SP_RECORD_FIELD(3, U64, upgrade_server_record, tomorrow),
+#endif
 };
 static const struct sp_record_field door_fields[] = {
     SP_RECORD_FIELD(1, U8, upgrade_door_record, role),
@@ -72,6 +83,14 @@ const struct sp_record_kind upgrade_door_kind = { 2,           false,
                                                   "door",      sizeof(struct upgrade_door_record),
                                                   door_fields, SP_COUNTOF(door_fields) };
 
+#if SP_UPGRADE_NEXT == 1
+static const struct sp_record_field next_fields[] = { SP_RECORD_SPARE(1, U64, upgrade_server_record,
+                                                                      tomorrow) };
+static const struct sp_record_kind next_kind = { UPGRADE_KIND_NEXT, true,
+                                                 "tomorrow",        sizeof(struct upgrade_server_record),
+                                                 next_fields,       SP_COUNTOF(next_fields) };
+#endif
+
 static uint32_t join(const struct sp_record_kind **all, uint32_t count, const struct sp_record_book *room)
 {
     for (uint32_t i = 0; i < room->count && count < SP_RECORD_KINDS_MAX; i++)
@@ -84,7 +103,13 @@ const struct sp_record_book *upgrade_book(void)
 {
     static const struct sp_record_kind *all[SP_RECORD_KINDS_MAX];
     static struct sp_record_book book;
-    static const struct sp_record_kind *const own[] = { &upgrade_server_kind, &upgrade_door_kind };
+    static const struct sp_record_kind *const own[] = {
+        &upgrade_server_kind,
+        &upgrade_door_kind,
+#if SP_UPGRADE_NEXT == 1
+        &next_kind,
+#endif
+    };
     if (book.count)
         return &book;
     uint32_t count = join(all, 0, &(struct sp_record_book){ own, SP_COUNTOF(own) });
@@ -104,8 +129,12 @@ static sp_err save(void *arg, const struct sp_walk_peer *peer, struct sp_record_
     (void)peer; /* whatever number of workers it has */
     server_stop_threads(server);
     up->stopped = true;
-    const struct upgrade_server_record record = { .generation = server->generation + 1 };
+    const struct upgrade_server_record record = { .generation = server->generation + 1,
+                                                  .tomorrow = SP_UPGRADE_NEXT };
     sp_record_put(writer, &upgrade_server_kind, &record);
+#if SP_UPGRADE_NEXT == 1
+    sp_record_put(writer, &next_kind, &record);
+#endif
     doors_save_sockets(server->doors, writer);
     sp_process_save(&server->process, writer);
     for (uint32_t i = 0; i < server->thread_count; i++)

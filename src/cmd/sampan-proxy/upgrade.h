@@ -23,10 +23,12 @@ const struct sp_record_book *upgrade_book(void);
 
 /* ---- kinds of this program, for takeover.c ---- */
 
+enum { UPGRADE_KIND_NEXT = 99 }; /* of test builds */
 enum upgrade_role { UPGRADE_ADMIN_UNIX = 1, UPGRADE_ADMIN_TCP, UPGRADE_LIGHT_SDK, UPGRADE_ROLES };
 
 struct upgrade_server_record {
     uint32_t generation; /* how many predecessors there were */
+    uint64_t tomorrow;   /* of test builds: see SP_UPGRADE_NEXT in upgrade.c */
 };
 
 struct upgrade_door_record {

@@ -64,12 +64,12 @@ async def echo(reader, writer):
     writer.close()
 
 
-async def bolt_upstream(reader, writer):
+async def bolt_upstream(reader, writer, pause):
     """Says what it is told, each after a time of its own: answers overtake one another."""
     frames = wire.Frames()
 
     async def answer(frame):
-        await asyncio.sleep(random.random() * 0.2)
+        await asyncio.sleep(random.random() * pause)
         with contextlib.suppress(ConnectionError):
             writer.write(wire.answer(frame, frame.content))
 
@@ -126,7 +126,8 @@ class Load:
         """The upstreams; their ports by name."""
         async def begin():
             found = {}
-            for name, body in (("http", http_upstream), ("bolt", bolt_upstream), ("tcp", echo)):
+            for name, body in (("http", http_upstream), ("tcp", echo),
+                               ("bolt", lambda reader, writer: bolt_upstream(reader, writer, self.pause))):
                 server = await asyncio.start_server(body, "127.0.0.1", 0, limit=1 << 20, backlog=4096)
                 found[name] = server.sockets[0].getsockname()[1]
             return found
