@@ -113,7 +113,8 @@ void sp_line_wait(struct sp_line *from, struct sp_line *to);
 void sp_line_go_on(struct sp_line *line);
 /* It rests no more; one that does not rest is fine. */
 void sp_line_wake(struct sp_line *line);
-/* No new calls: say so where the protocol can. `why` is of a line that ends at once. */
+/* No new calls: say so where the protocol can. A caller's line that has been quiet for a second ends at once,
+ * for `why`; another behind its next answer, or when it has been quiet for so long. */
 void sp_line_drain(struct sp_line *line, enum sp_why why);
 
 /* pool.c: an upstream line for the stream: bound at once (SP_OK), waiting (SP_E_AGAIN: sp_stream_attached or

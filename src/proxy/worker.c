@@ -8,8 +8,9 @@
  * preceded by sp_process_cluster for every cluster, on the main loop), by reading the map that nobody changes
  * while workers apply.
  *
- * Draining: listeners close, idle lines close, busy ones say that they are the last; on_drained when nothing
- * is left. At the deadline calls still under way are refused, and a moment later what is left is cut.
+ * Draining: listeners close; a caller's line ends behind its next answer, or when it has been quiet for a second
+ * (line.c); on_drained when nothing is left. At the deadline calls still under way are refused, and a moment
+ * later what is left is cut.
  *
  * Series (Istio's metrics) are made on first use and never removed; their number is bounded, because labels
  * come from peers: beyond the bound all share one series named `overflow`. */
@@ -403,11 +404,12 @@ void sp_worker_drain(struct sp_worker *worker, sp_ns deadline_ns,
     worker->draining = true;
     worker->on_drained = on_drained;
     sp_worker_drain_listeners(worker, false);
+    worker->drain_ns = sp_loop_now(worker->loop) + deadline_ns;
+    worker->deadline.on_fire = on_deadline;
+    sp_timer_set(worker->loop, &worker->deadline, deadline_ns);
     struct sp_line *line;
     SP_LIST_EACH(&worker->lines, line, next, struct sp_line, link)
         sp_line_drain(line, SP_WHY_DRAINING);
-    worker->deadline.on_fire = on_deadline;
-    sp_timer_set(worker->loop, &worker->deadline, deadline_ns);
     sp_timer_set(worker->loop, &worker->tick, SP_NS_PER_MS);
 }
 

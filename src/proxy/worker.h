@@ -51,6 +51,7 @@ struct sp_worker {
     struct sp_turn moved;     /* after a hand-over: what begins anew in the first turn */
     struct sp_timer tick;     /* once a second */
     struct sp_timer deadline; /* of draining */
+    sp_ns drain_ns;           /* when draining has to end */
     uint64_t streams_before;  /* streams_total at the last tick */
     struct sp_worker_cells cells;
     bool was_idle; /* at the last tick: memory has been given back */

@@ -103,7 +103,7 @@ STRUCTS = {
                                                             "on_reports on_reports_arg",
         "what /why remembers ends with the process": "one_report recent recent_cap recent_at",
         "for giving memory back": "streams_before was_idle",
-        "a process that drains is not moved": "draining on_drained deadline"}),
+        "a process that drains is not moved": "draining on_drained deadline drain_ns"}),
 }
 
 

@@ -339,6 +339,98 @@ static void draining_ends_with_the_last_call(void **state)
     kit_free(kit);
 }
 
+/* One call on a fresh line, and then the drain. */
+static struct peer *call_and_drain(struct kit *kit, struct door *door, struct peer **ret_server,
+                                   sp_ns deadline_ns)
+{
+    struct peer *caller = kit_call(kit, KIT_OUT);
+    say(caller, ask_a);
+    *ret_server = door_next(door);
+    hear_head(*ret_server, "GET /a");
+    say(*ret_server, answer_ok);
+    hear_ok(caller);
+    mesh_drain(kit->sidecar, deadline_ns);
+    return caller;
+}
+
+static void a_call_that_meets_the_drain_on_its_way_is_served(void **state)
+{
+    (void)state;
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_HTTP1, &door);
+    struct peer *server, *caller = call_and_drain(kit, door, &server, 10 * SP_NS_PER_S);
+    hear_nothing(caller, 900);
+    say(caller, ask_a);
+    hear_head(server, "GET /a");
+    kit_run(kit, 3000);
+    say(server, answer_ok);
+    sp_str head = hear_head(caller, "HTTP/1.1 200 OK\r\n");
+    assert_true(sp_str_find_str(head, SP_STR("onnection: close\r\n")) < head.len);
+    hear(caller, "ok");
+    hear_end(caller, SP_E_CLOSED);
+    leave(caller, false);
+    kit_run(kit, 100);
+    assert_int_equal(kit->sidecar->drained, 1);
+    kit_free(kit);
+}
+
+static void a_line_of_a_drain_ends_when_it_has_been_quiet_for_a_second(void **state)
+{
+    (void)state;
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_HTTP1, &door);
+    struct peer *quiet = kit_call(kit, KIT_OUT);
+    kit_run(kit, 1100);
+    struct peer *server, *caller = call_and_drain(kit, door, &server, 10 * SP_NS_PER_S);
+    kit_run(kit, 50);
+    assert_true(quiet->ended && quiet->end_err == SP_E_CLOSED); /* for longer than that: at once */
+    assert_false(caller->ended);
+    hear_nothing(caller, 900);
+    kit_run(kit, 100);
+    assert_true(caller->ended && caller->end_err == SP_E_CLOSED);
+    kit_free(kit);
+}
+
+static void a_quiet_line_outlives_no_deadline_of_the_drain(void **state)
+{
+    (void)state;
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_HTTP1, &door);
+    struct peer *server, *caller = call_and_drain(kit, door, &server, 300 * SP_NS_PER_MS);
+    hear_nothing(caller, 250);
+    kit_run(kit, 100);
+    assert_true(caller->ended && caller->end_err == SP_E_CLOSED);
+    leave(caller, false);
+    kit_run(kit, 100);
+    assert_int_equal(kit->sidecar->drained, 1);
+    kit_free(kit);
+}
+
+/* Bolt cannot say that a call was the last. */
+static void a_bolt_line_of_a_drain_serves_until_it_is_quiet(void **state)
+{
+    (void)state;
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_BOLT, &door);
+    struct peer *caller = kit_call(kit, KIT_OUT), *server = NULL;
+    for (uint32_t id = 1; id <= 4; id++) {
+        say_ask(caller, &(struct ask){ .id = id, .timeout_ms = 1000, .body = "again" });
+        server = id == 2 ? server : door_next(door); /* while it drains none is kept for later */
+        say_answer(server, hear_ask(server, "again"), "yes");
+        hear_answer(caller, id, "yes");
+        if (id == 1)
+            mesh_drain(kit->sidecar, 10 * SP_NS_PER_S);
+        kit_run(kit, 800);
+        assert_false(caller->ended);
+    }
+    kit_run(kit, 300);
+    assert_true(caller->ended && caller->end_err == SP_E_CLOSED);
+    leave(caller, false);
+    kit_run(kit, 100);
+    assert_int_equal(kit->sidecar->drained, 1);
+    kit_free(kit);
+}
+
 static void draining_waits_for_who_is_not_known_yet(void **state)
 {
     (void)state;
@@ -576,6 +668,10 @@ int main(void)
         cmocka_unit_test(apply_fails_at_each_allocation_and_can_be_said_again),
         cmocka_unit_test(a_change_fails_at_each_allocation_and_keeps_what_was),
         cmocka_unit_test(draining_ends_with_the_last_call),
+        cmocka_unit_test(a_call_that_meets_the_drain_on_its_way_is_served),
+        cmocka_unit_test(a_line_of_a_drain_ends_when_it_has_been_quiet_for_a_second),
+        cmocka_unit_test(a_quiet_line_outlives_no_deadline_of_the_drain),
+        cmocka_unit_test(a_bolt_line_of_a_drain_serves_until_it_is_quiet),
         cmocka_unit_test(draining_waits_for_who_is_not_known_yet),
         cmocka_unit_test(calls_under_way_at_the_deadline_are_told),
         cmocka_unit_test(calls_that_end_with_another_at_the_deadline_end_once),
