@@ -2,6 +2,7 @@
  *
  *      HTTP/1.1 503 Service Unavailable
  *      x-sampan-reason: NO_HEALTHY         the code that log and metrics show
+ *      x-request-id: 7f3c...               the request's, when it had one: for /why?id=
  *      Content-Type: text/plain
  *      Content-Length: 31
  *      Connection: close                   when this is the last answer here
@@ -89,6 +90,18 @@ sp_str sp_h1_reason(uint32_t status)
     return SP_STR("Unknown");
 }
 
+/* The request's id as a header of the answer; one that nobody would make as long is left out. */
+static bool copy_id(const struct sp_head *request, struct sp_header *ret_header)
+{
+    sp_str id = request ? sp_head_value(request, SP_HDR_X_REQUEST_ID) : SP_STR_NULL;
+    if (!id.len || id.len > SP_H1_ERROR_ID_MAX || !sp_char_all(id, SP_CHAR_VALUE))
+        return false;
+    *ret_header = (struct sp_header){
+        "x-request-id", id.ptr, (uint32_t)id.len, 12, SP_HDR_X_REQUEST_ID, 0
+    };
+    return true;
+}
+
 ssize_t sp_h1_encode_error(const struct sp_head *request, uint32_t status, sp_str reason_code, sp_str text,
                            bool last, char *out, size_t room)
 {
@@ -97,17 +110,21 @@ ssize_t sp_h1_encode_error(const struct sp_head *request, uint32_t status, sp_st
         return SP_E_INVALID;
     bool no_body = request && sp_str_eq(request->method, SP_STR("HEAD"));
 
-    struct sp_header headers[] = {
-        { "x-sampan-reason", reason_code.ptr, (uint32_t)reason_code.len, 15, SP_HDR_OTHER, 0 },
-        { "Content-Type", "text/plain", 10, 12, SP_HDR_CONTENT_TYPE, 0 },
-    };
+    struct sp_header headers[3];
+    uint32_t count = 0;
+    if (reason_code.len) /* else unsaid */
+        headers[count++] = (struct sp_header){
+            "x-sampan-reason", reason_code.ptr, (uint32_t)reason_code.len, 15, SP_HDR_OTHER, 0
+        };
+    count += copy_id(request, &headers[count]);
+    headers[count++] = (struct sp_header){ "Content-Type", "text/plain", 10, 12, SP_HDR_CONTENT_TYPE, 0 };
     struct sp_head head = {
         .kind = SP_MSG_RESPONSE,
         .protocol = SP_PROTO_HTTP1,
         .status = status,
         .body_bytes = (int64_t)text.len,
-        .headers = headers + !reason_code.len, /* unsaid */
-        .header_count = (uint32_t)(SP_COUNTOF(headers) - !reason_code.len),
+        .headers = headers,
+        .header_count = count,
         .flags = last ? SP_HEAD_LAST : 0,
     };
     if (request)

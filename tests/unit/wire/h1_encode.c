@@ -330,12 +330,40 @@ static void an_error_of_our_own_is_complete(void **state)
                      SP_E_LIMIT);
 }
 
+static void an_error_bears_the_id_of_its_request(void **state)
+{
+    char out[512];
+    static char id[SP_H1_ERROR_ID_MAX + 1];
+    memset(id, 'i', sizeof(id));
+    struct sp_header list[] = { { "X-Request-Id", "7f3c", 4, 12, SP_HDR_X_REQUEST_ID, 0 } };
+    struct sp_head get = request("GET", "/", "h");
+    get.headers = list;
+    get.header_count = 1;
+    ssize_t len = sp_h1_codec.encode_error(&get, 503, SP_STR_NULL, SP_STR("x"), false, out, sizeof out);
+    check_str(sp_str_of(out, (size_t)len), "HTTP/1.1 503 Service Unavailable\r\nx-request-id: 7f3c\r\n"
+                                           "Content-Type: text/plain\r\nContent-Length: 1\r\n\r\nx");
+    list[0].value = id;
+    list[0].value_len = sizeof(id);
+    len = sp_h1_codec.encode_error(&get, 503, SP_STR_NULL, SP_STR("x"), false, out, sizeof out);
+    check_str(sp_str_of(out, (size_t)len), "HTTP/1.1 503 Service Unavailable\r\n"
+                                           "Content-Type: text/plain\r\nContent-Length: 1\r\n\r\nx");
+}
+
 static void an_error_needs_no_more_room_than_promised(void **state)
 {
-    char out[SP_H1_ERROR_ROOM + 3 + 5];
-    for (uint32_t status = 400; status < 600; status++)
+    char out[SP_H1_ERROR_ROOM + 3 + 5 + SP_H1_ERROR_ID_MAX];
+    static char id[SP_H1_ERROR_ID_MAX];
+    memset(id, 'i', sizeof(id));
+    struct sp_header list[] = { { "X-Request-Id", id, sizeof(id), 12, SP_HDR_X_REQUEST_ID, 0 } };
+    struct sp_head get = request("GET", "/", "h");
+    get.headers = list;
+    get.header_count = 1;
+    for (uint32_t status = 400; status < 600; status++) {
         assert_true(sp_h1_codec.encode_error(NULL, status, SP_STR("ABC"), SP_STR("words"), true, out,
+                                             sizeof out - sizeof id) > 0);
+        assert_true(sp_h1_codec.encode_error(&get, status, SP_STR("ABC"), SP_STR("words"), true, out,
                                              sizeof out) > 0);
+    }
 }
 
 /* --- decode(encode(x)) is x ----------------------------------------------------------------------------- */
@@ -474,6 +502,7 @@ int main(void)
         cmocka_unit_test(chunks_are_a_size_before_and_a_line_end_behind),
         cmocka_unit_test(trailers_leave_but_for_those_that_may_not),
         cmocka_unit_test(an_error_of_our_own_is_complete),
+        cmocka_unit_test(an_error_bears_the_id_of_its_request),
         cmocka_unit_test(an_error_needs_no_more_room_than_promised),
         cmocka_unit_test(what_is_written_is_read_as_what_was_meant),
     };
