@@ -38,6 +38,7 @@ struct head_record {
 /* wide because a call's whole state is one record, as it is one block. */
 struct stream_record {
     uint32_t number, caller, callee, chain, cluster, endpoint;
+    sp_addr client;
     uint8_t protocol, state;
     struct head_record request, answer;
     sp_str service, method, path, class_name, headers, raw, first, canonical, trailers, held, again_head,
@@ -140,6 +141,7 @@ static const struct sp_record_field fields[] = {
     FIELD(79, BOOL, interim),
     FIELD(80, BOOL, repeated),
     FIELD(81, BOOL, fresh),
+    FIELD(82, ADDR, client),
 };
 const struct sp_record_kind sp_handoff_stream_kind = { .number = SP_KIND_STREAM,
                                                        .name = "stream",
@@ -274,6 +276,7 @@ static void save_stream(struct sp_saver *saver, const struct sp_stream *s)
         .chain = sp_saver_number(saver, s->chain),
         .cluster = sp_saver_number(saver, s->cluster),
         .endpoint = sp_saver_number(saver, s->endpoint),
+        .client = s->client,
         .protocol = (uint8_t)s->codec->protocol,
         .state = state_of(s),
         .request = pack_head(&s->request),
@@ -713,6 +716,8 @@ sp_err sp_load_stream(struct sp_handoff *h)
     s->timer.on_fire = sp_stream_on_timer;
     s->why = f.why;
     s->retry_why = f.retry_why;
+    if (r.client.family != SP_ADDR_UNIX) /* a path would not outlive the records */
+        s->client = r.client;
     count_stream(s, &f, &r);
     fill_times(h, s, &r);
     fill_bits(s, &r);
