@@ -166,6 +166,19 @@ static bool is_number(enum sp_log_op op)
     }
 }
 
+/* The table's words are of calls that had no answer yet. An answer of our own is said to have come at no time,
+ * or has the reason's own status. */
+sp_str sp_line_details(const struct sp_report *r)
+{
+    enum sp_why why = r->why < SP_WHY_COUNT ? (enum sp_why)r->why : SP_WHY_NONE;
+    bool begun = r->upstream_ns && (r->raw_status || r->status != sp_why_row(why)->status);
+    if (begun && (why == SP_WHY_UPSTREAM_RESET || why == SP_WHY_UPSTREAM_CLOSED))
+        return SP_STR("upstream_reset_after_response_started{connection_termination}");
+    if (begun && why == SP_WHY_UPSTREAM_PROTOCOL)
+        return SP_STR("upstream_reset_after_response_started{protocol_error}");
+    return r->status || why ? sp_str_c(sp_why_row(why)->detail) : SP_STR_NULL;
+}
+
 bool sp_line_value(const struct sp_log_part *part, const struct sp_report *r, sp_str hostname,
                    struct sp_buf *out, bool *ret_number)
 {
@@ -179,7 +192,7 @@ bool sp_line_value(const struct sp_log_part *part, const struct sp_report *r, sp
     case SP_LOG_OP_RESP: return false;
     case SP_LOG_OP_RESPONSE_CODE: sp_buf_add_u64(out, r->status); return true;
     case SP_LOG_OP_RESPONSE_FLAGS: return strcmp(why->flag, "-") != 0 && add_text(out, sp_str_c(why->flag));
-    case SP_LOG_OP_RESPONSE_CODE_DETAILS: return r->status && add_text(out, sp_str_c(why->detail));
+    case SP_LOG_OP_RESPONSE_CODE_DETAILS: return add_text(out, sp_line_details(r));
     case SP_LOG_OP_PROTOCOL: return add_protocol(out, r);
     case SP_LOG_OP_BYTES_RECEIVED: sp_buf_add_u64(out, r->bytes_received); return true;
     case SP_LOG_OP_BYTES_SENT: sp_buf_add_u64(out, r->bytes_sent); return true;

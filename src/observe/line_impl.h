@@ -34,4 +34,7 @@ void sp_line_write(const struct sp_line_format *format, const struct sp_report *
 bool sp_line_value(const struct sp_log_part *part, const struct sp_report *report, sp_str hostname,
                    struct sp_buf *out, bool *ret_number);
 
+/* Envoy's response_code_details of the record; empty where nothing was answered and nothing went wrong. */
+sp_str sp_line_details(const struct sp_report *report);
+
 #endif

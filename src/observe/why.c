@@ -13,6 +13,7 @@
 #include "observe/admin_impl.h"
 
 #include "base/mem.h"
+#include "observe/line_impl.h"
 #include "observe/text_impl.h"
 #include "wire/call.h"
 
@@ -146,7 +147,7 @@ static void record(struct sp_buf *out, const struct sp_report *r)
     text(out, "text", sp_str_c(why->text));
     text(out, "advice", sp_str_c(why->advice));
     text(out, "response_flags", sp_str_c(why->flag));
-    text(out, "response_code_details", sp_str_c(why->detail));
+    text(out, "response_code_details", sp_line_details(r));
     number(out, "status", r->status);
     number(out, "raw_status", r->raw_status);
     text(out, "protocol", sp_str_c(sp_protocol_name(r->protocol)));

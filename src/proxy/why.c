@@ -99,7 +99,7 @@ static const struct sp_why_row rows[] = {
     [SP_WHY_BACKWARD] = { "BACKWARD", 503, "NR", "backward_unknown",
                           "a request came backwards on a connection that several callers shared",
                           "from now on callers get connections of their own: call again" },
-    [SP_WHY_DRAINING] = { "DRAINING", 503, "-", "draining", "the process is about to end",
+    [SP_WHY_DRAINING] = { "DRAINING", 503, "LR", "draining", "the process is about to end",
                           "nothing: call again, another instance answers" },
     [SP_WHY_LISTENER_FULL] = { "LISTENER_FULL", 0, "-", "overload",
                                "the listener or process has too many connections", "raise max_connections" },

@@ -159,6 +159,34 @@ static void each_operator_says_its_part(void **state)
                 "503 UO upstream_reset_before_response_started{overflow} POOL_FULL\n");
 }
 
+static void details_say_whether_the_answer_had_begun(void **state)
+{
+    static const char format[] = "%RESPONSE_CODE% %RESPONSE_FLAGS% %RESPONSE_CODE_DETAILS%";
+    static const struct {
+        struct sp_report report;
+        const char *wanted;
+    } rows[] = {
+        { { .why = SP_WHY_UPSTREAM_RESET, .status = 503 },
+          "503 UC upstream_reset_before_response_started{connection_termination}\n" },
+        { { .why = SP_WHY_UPSTREAM_RESET, .status = 200, .raw_status = 200, .upstream_ns = 1 },
+          "200 UC upstream_reset_after_response_started{connection_termination}\n" },
+        { { .why = SP_WHY_UPSTREAM_CLOSED, .status = 503, .raw_status = 503, .upstream_ns = 1 },
+          "503 UC upstream_reset_after_response_started{connection_termination}\n" },
+        { { .why = SP_WHY_UPSTREAM_CLOSED, .status = 200, .upstream_ns = 1, .protocol = SP_PROTO_BOLT },
+          "200 UC upstream_reset_after_response_started{connection_termination}\n" },
+        { { .why = SP_WHY_UPSTREAM_PROTOCOL, .status = 200, .raw_status = 200, .upstream_ns = 1 },
+          "200 UPE upstream_reset_after_response_started{protocol_error}\n" },
+        { { .why = SP_WHY_UPSTREAM_PROTOCOL, .status = 502, .upstream_ns = 1 },
+          "502 UPE upstream_reset_before_response_started{protocol_error}\n" },
+        { { .why = SP_WHY_DRAINING }, "0 LR draining\n" }, /* cut at the drain's end: nothing could be said */
+        { { .why = SP_WHY_DRAINING, .status = 200, .raw_status = 200, .upstream_ns = 1 }, "200 LR draining\n" },
+        { { .why = SP_WHY_CLIENT_GONE }, "0 DC downstream_remote_disconnect\n" },
+        { { .oneway = 1 }, "0 - -\n" },
+    };
+    for (size_t i = 0; i < SP_COUNTOF(rows); i++)
+        expect_text(format, &rows[i].report, rows[i].wanted);
+}
+
 static void every_reason_has_a_line(void **state)
 {
     for (int why = 0; why < SP_WHY_COUNT; why++) {
@@ -477,6 +505,7 @@ int main(void)
         cmocka_unit_test(the_default_line_is_envoys),
         cmocka_unit_test(a_request_that_could_not_be_read_has_no_version),
         cmocka_unit_test(each_operator_says_its_part),
+        cmocka_unit_test(details_say_whether_the_answer_had_begun),
         cmocka_unit_test(every_reason_has_a_line),
         cmocka_unit_test(what_a_peer_sends_makes_no_line_and_no_field),
         cmocka_unit_test(json_keeps_numbers_and_says_null),
