@@ -47,6 +47,7 @@ SCENARIOS = {
     "deadline": life.deadline,
     "twice": life.twice,
     "crowded": life.crowded,
+    "kept-alive": life.kept_alive,
     "reopens": life.reopens,
     "killed": life.killed,
     "configurations": files.configurations,
