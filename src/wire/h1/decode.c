@@ -127,6 +127,8 @@ static ssize_t decode_head(struct sp_h1 *s, sp_str in, struct sp_event *ev)
     int blank = pass_blank(s, in);
     if (blank)
         return blank < 0 ? 0 : blank;
+    if (s->role == SP_ROLE_SERVER && (unsigned char)in.ptr[0] >= 0x80) /* a line of that need never end */
+        return sp_h1_refuse(ev, 400, "the first byte begins no method");
 
     const struct sp_codec_limits *l = s->limits;
     struct sp_h1_bounds b = {

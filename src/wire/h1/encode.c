@@ -75,6 +75,8 @@ static uint32_t written_apart(const struct sp_head *head)
         apart |= NUMBER(SP_HDR_CONTENT_LENGTH);
     if (!(head->flags & SP_HEAD_UPGRADE))
         apart |= NUMBER(SP_HDR_UPGRADE);
+    if (!request && (head->flags & SP_HEAD_OLD)) /* HTTP/1.0 has no chunks, and so no trailers */
+        apart |= NUMBER(SP_HDR_TRAILER);
     return apart;
 }
 

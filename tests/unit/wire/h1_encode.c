@@ -301,6 +301,22 @@ static void trailers_leave_but_for_those_that_may_not(void **state)
     assert_int_equal(sp_h1_codec.encode_end(&head, &trailers, out, sizeof out), SP_E_INVALID);
 }
 
+static void an_old_client_is_promised_no_trailers(void **state)
+{
+    char out[512];
+    struct sp_header list[] = { { "Trailer", "x-sum", 5, 7, SP_HDR_TRAILER, 0 } };
+    struct sp_head head = response(200);
+    head.headers = list;
+    head.header_count = 1;
+    head.body_bytes = 2;
+    ssize_t len = sp_h1_codec.encode_head(&head, out, sizeof out);
+    assert_true(sp_str_find_str(sp_str_of(out, (size_t)len), SP_STR("Trailer: x-sum")) < (size_t)len);
+    head.flags |= SP_HEAD_OLD;
+    len = sp_h1_codec.encode_head(&head, out, sizeof out);
+    assert_true(len > 0);
+    assert_true(sp_str_find_str(sp_str_of(out, (size_t)len), SP_STR("Trailer")) >= (size_t)len);
+}
+
 static void an_error_of_our_own_is_complete(void **state)
 {
     char out[512];
@@ -501,6 +517,7 @@ int main(void)
         cmocka_unit_test(slots_that_make_no_request_are_refused),
         cmocka_unit_test(chunks_are_a_size_before_and_a_line_end_behind),
         cmocka_unit_test(trailers_leave_but_for_those_that_may_not),
+        cmocka_unit_test(an_old_client_is_promised_no_trailers),
         cmocka_unit_test(an_error_of_our_own_is_complete),
         cmocka_unit_test(an_error_bears_the_id_of_its_request),
         cmocka_unit_test(an_error_needs_no_more_room_than_promised),

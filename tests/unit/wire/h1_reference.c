@@ -359,6 +359,8 @@ static enum verdict read_one(struct slow *s)
         s->rest = sp_str_from(s->rest, 2);
     if (s->rest.len == 0)
         return INCOMPLETE;
+    if ((unsigned char)s->rest.ptr[0] >= 0x80) /* before any line is whole */
+        return REFUSED;
     enum verdict verdict = cut_lines(s, true);
     if (verdict != UNDERSTOOD)
         return verdict;
