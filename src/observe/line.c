@@ -166,8 +166,8 @@ static bool is_number(enum sp_log_op op)
     }
 }
 
-/* The table's words are of calls that had no answer yet. An answer of our own is said to have come at no time,
- * or has the reason's own status. */
+/* The table's words are of calls that had no answer yet. An answer of our own has the reason's status and no
+ * raw one. */
 sp_str sp_line_details(const struct sp_report *r)
 {
     enum sp_why why = r->why < SP_WHY_COUNT ? (enum sp_why)r->why : SP_WHY_NONE;

@@ -50,8 +50,8 @@ sp_err sp_handoff_listeners(struct sp_record_reader *reader, struct sp_handoff_l
 void sp_handoff_spread(struct sp_handoff_listener *listeners, uint32_t count, uint32_t workers);
 /* Second: each record, in order. `workers` have their configuration (with those sockets); the record that
  * begins old worker k sends what follows to worker k mod count. Kinds of other rooms: SP_E_MISSING, the
- * caller asks the next room. On an error the reader's trouble says what is wrong; the process must end without
- * touching a socket. */
+ * caller asks the next room. On an error the reader's trouble says what is wrong; the process must end
+ * without touching a socket. */
 struct sp_handoff;
 sp_err sp_handoff_begin(struct sp_worker *const *workers, uint32_t count,
                         struct sp_handoff **ret_handoff) SP_MUST_USE;

@@ -8,9 +8,9 @@
  * preceded by sp_process_cluster for every cluster, on the main loop), by reading the map that nobody changes
  * while workers apply.
  *
- * Draining: listeners close; a caller's line ends behind its next answer, or when it has been quiet for a second
- * (line.c); on_drained when nothing is left. At the deadline calls still under way are refused, and a moment
- * later what is left is cut.
+ * Draining: listeners close; a caller's line ends behind its next answer, or when it has been quiet for a
+ * second (line.c); on_drained when nothing is left. At the deadline calls still under way are refused, and a
+ * moment later what is left is cut.
  *
  * Series (Istio's metrics) are made on first use and never removed; their number is bounded, because labels
  * come from peers: beyond the bound all share one series named `overflow`. */

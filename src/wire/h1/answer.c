@@ -96,9 +96,7 @@ static bool copy_id(const struct sp_head *request, struct sp_header *ret_header)
     sp_str id = request ? sp_head_value(request, SP_HDR_X_REQUEST_ID) : SP_STR_NULL;
     if (!id.len || id.len > SP_H1_ERROR_ID_MAX || !sp_char_all(id, SP_CHAR_VALUE))
         return false;
-    *ret_header = (struct sp_header){
-        "x-request-id", id.ptr, (uint32_t)id.len, 12, SP_HDR_X_REQUEST_ID, 0
-    };
+    *ret_header = (struct sp_header){ "x-request-id", id.ptr, (uint32_t)id.len, 12, SP_HDR_X_REQUEST_ID, 0 };
     return true;
 }
 

@@ -29,9 +29,9 @@
 extern const struct sp_codec sp_h1_codec;
 
 enum {
-    SP_H1_HEAD_ROOM = 192,  /* beyond names, values (and 4 bytes for each), service, method, path, reason */
-    SP_H1_CHUNK_ROOM = 18,  /* for encode_chunk: 16 digits and CR LF */
-    SP_H1_ERROR_ROOM = 256, /* for encode_error, beyond reason_code, text and the request's id */
+    SP_H1_HEAD_ROOM = 192,    /* beyond names, values (and 4 bytes for each), service, method, path, reason */
+    SP_H1_CHUNK_ROOM = 18,    /* for encode_chunk: 16 digits and CR LF */
+    SP_H1_ERROR_ROOM = 256,   /* for encode_error, beyond reason_code, text and the request's id */
     SP_H1_ERROR_ID_MAX = 256, /* an x-request-id that is longer is not repeated by encode_error */
 };
 

@@ -179,7 +179,8 @@ static void details_say_whether_the_answer_had_begun(void **state)
         { { .why = SP_WHY_UPSTREAM_PROTOCOL, .status = 502, .upstream_ns = 1 },
           "502 UPE upstream_reset_before_response_started{protocol_error}\n" },
         { { .why = SP_WHY_DRAINING }, "0 LR draining\n" }, /* cut at the drain's end: nothing could be said */
-        { { .why = SP_WHY_DRAINING, .status = 200, .raw_status = 200, .upstream_ns = 1 }, "200 LR draining\n" },
+        { { .why = SP_WHY_DRAINING, .status = 200, .raw_status = 200, .upstream_ns = 1 },
+          "200 LR draining\n" },
         { { .why = SP_WHY_CLIENT_GONE }, "0 DC downstream_remote_disconnect\n" },
         { { .oneway = 1 }, "0 - -\n" },
     };
