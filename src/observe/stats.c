@@ -242,7 +242,12 @@ static sp_err compile(sp_str text, struct sp_regex **ret_regex, char *why, size_
     sp_arena_init(&arena, NULL, 0, 1024, 0);
     const char *words = sp_err_str(SP_E_NOMEM);
     char *pattern = sp_arena_printf(&arena, "(?s).*(?:%.*s).*", SP_STR_ARG(text));
-    sp_err err = pattern ? sp_regex_new(sp_str_c(pattern), &arena, ret_regex, &words) : SP_E_NOMEM;
+    struct sp_regex *alone; /* whose faults are told where the asker sees them */
+    sp_err err = pattern ? sp_regex_new(text, &arena, &alone, &words) : SP_E_NOMEM;
+    if (!err) {
+        sp_regex_free(alone);
+        err = sp_regex_new(sp_str_c(pattern), &arena, ret_regex, &words);
+    }
     if (err) {
         struct sp_buf buf;
         sp_buf_init_fixed(&buf, why, why_bytes);

@@ -157,7 +157,10 @@ static bool find_socket_path(struct doors *doors)
     sp_err err = basedir_path(server->options, server->config, ".admin.sock", doors->socket_path);
     if (!err)
         return true;
-    sp_log_line(doors->server->log.sink ? &doors->server->log : NULL, SP_LOG_WARN, "no Unix socket for admin",
+    bool other = server->config->settings.admin.family != SP_ADDR_NONE;
+    sp_log_line(doors->server->log.sink ? &doors->server->log : NULL, SP_LOG_WARN,
+                other ? "no Unix socket for admin"
+                      : "there is no admin: no Unix socket, and no address is given",
                 "base_dir=%s error=%s", doors->base_dir, sp_err_str(err));
     return false;
 }

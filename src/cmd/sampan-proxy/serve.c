@@ -466,7 +466,8 @@ int proxy_serve(const struct proxy_options *options, struct proxy_config *config
     if (!err)
         err = start(&server);
     if (err) {
-        fprintf(stderr, "sampan-proxy: cannot start: %s\n", sp_err_str(err));
+        if (err != SP_E_EXISTS) /* what is taken has been named */
+            fprintf(stderr, "sampan-proxy: cannot start: %s\n", sp_err_str(err));
     } else {
         server.live = true;
         sp_str ready = SP_STR("ready\n");

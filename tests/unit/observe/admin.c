@@ -43,6 +43,11 @@ static void stats_are_lines_of_name_and_value(void **state)
     expect_json(page);
     free(answer);
     expect_status(p, &p->tcp, "GET", "/stats?filter=(", 400);
+    answer = paper_get(p, &p->tcp, "GET", "/stats?filter=a(");
+    const char *fault = strstr(answer, "(at byte ");
+    assert_non_null(fault);
+    assert_in_range(strtoul(fault + 9, NULL, 10), 1, 2); /* in what was asked, not in what we made of it */
+    free(answer);
     expect_status(p, &p->tcp, "GET", "/stats?format=xml", 400);
     expect_status(p, &p->tcp, "HEAD", "/stats", 200);
 }
