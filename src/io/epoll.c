@@ -2,7 +2,7 @@
  *
  * Why level-triggered, and why one recv for each event: measured on a bare relay (64 connections, 1 KiB
  * each way) level with one recv is the cheapest; edge-triggered brings nothing and needs the recv that says
- * EAGAIN; a ring (io_uring, multishot receive) is worth 3 to 8 per cent of the whole path and makes a
+ * EAGAIN; a ring (io_uring, multishot receive) is worth a few per cent of the whole path and makes a
  * socket hard to hand over to another process in mid-life, which the hot upgrade does. The ring can come
  * later behind the same table of functions.
  *

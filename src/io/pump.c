@@ -7,11 +7,11 @@
  *      from ──recv──> slab ──send──> to            held: [held_at, held_end) of the slab
  *      from ──splice─> pipe ──splice─> to          piped: bytes inside the pipe
  *
- * Splice more than halves the price of bulk and raises that of small messages. Measured beside a bare relay
- * that copies: 1.04 at 16 KB a message, 1.07 at 32 KB, 0.93 at 100 KB, 0.45 at 1 MB. So a flow starts by
- * copying and turns to the pipe when a read fills the slab of 64 KiB; it turns back after THIN_READS splices
- * in a row below THIN_BYTES. Asking for two full reads was tried: messages of 100 KB then never got there
- * (1.15). A pipe is lent by the loop for as long as bytes are inside: mostly that is within one callback, so
+ * Splice more than halves the price of bulk and raises that of small messages: beside a bare relay that
+ * copies it loses up to some 32 KB a message, breaks even below 100 KB and wins by far at 1 MB. So a flow
+ * starts by copying and turns to the pipe when a read fills the slab of 64 KiB; it turns back after
+ * THIN_READS splices in a row below THIN_BYTES. Asking for two full reads was tried: messages of 100 KB then never got
+ * there. A pipe is lent by the loop for as long as bytes are inside: mostly that is within one callback, so
  * many flows share one pipe and idle connections hold none. When no pipe is to be had the flow goes on by
  * copying.
  *
