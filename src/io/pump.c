@@ -10,10 +10,10 @@
  * Splice more than halves the price of bulk and raises that of small messages: beside a bare relay that
  * copies it loses up to some 32 KB a message, breaks even below 100 KB and wins by far at 1 MB. So a flow
  * starts by copying and turns to the pipe when a read fills the slab of 64 KiB; it turns back after
- * THIN_READS splices in a row below THIN_BYTES. Asking for two full reads was tried: messages of 100 KB then never got
- * there. A pipe is lent by the loop for as long as bytes are inside: mostly that is within one callback, so
- * many flows share one pipe and idle connections hold none. When no pipe is to be had the flow goes on by
- * copying.
+ * THIN_READS splices in a row below THIN_BYTES. Asking for two full reads was tried: messages of 100 KB
+ * then never got there. A pipe is lent by the loop for as long as bytes are inside: mostly that is within
+ * one callback, so many flows share one pipe and idle connections hold none. When no pipe is to be had the
+ * flow goes on by copying.
  *
  * A pump never reads while it holds bytes; so it holds at most one slab or one pipe full, and when its
  * source ends there is nothing left to deliver. That also is all of the flow control: a slow receiver stops
