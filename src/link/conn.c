@@ -143,8 +143,8 @@ static bool decode_one(struct sp_conn *conn)
     struct sp_event ev;
     memset(&ev, 0, sizeof(ev));
     ev.head = &link->head;
-    link->head.headers = link->headers;
-    link->head.header_cap = SP_HEADERS_MAX;
+    /* What breaks off must not be taken for the last head that was read here, perhaps another conn's. */
+    link->head = (struct sp_head){ .headers = link->headers, .header_cap = SP_HEADERS_MAX };
     ssize_t used = conn->codec->decode(&conn->codec_state, sp_str_of(conn->in_at, conn->in_len), &ev);
     if (used == 0)
         return false;

@@ -377,6 +377,30 @@ static void nothing_is_decoded_behind_what_is_broken(void **state)
     world_stop(&w, &near);
 }
 
+static void expect_no_head(struct near *near)
+{
+    assert_int_equal(near->conn.link->head.header_count, 0);
+    assert_int_equal(near->conn.link->head.raw.len, 0);
+}
+
+/* The scratch of a link is all conns'; an answer to what is broken was once made of another's request. */
+static void what_is_broken_has_no_head_of_another(void **state)
+{
+    (void)state;
+    struct world w;
+    struct near near = { .on_broken = expect_no_head };
+    world_start(&w);
+    struct far *far = world_join(&w, &near, &toy_codec);
+    far_tell(far, "good");
+    run(&w);
+    near.conn.link->head.header_count = 3;
+    near.conn.link->head.raw = SP_STR("of another");
+    far_say(far, "\377");
+    run(&w);
+    check_said(&near, "[good]!");
+    world_stop(&w, &near);
+}
+
 /* --- the peer's end ------------------------------------------------------------------------------------- */
 
 static void the_end_comes_behind_what_was_said(void **state)
@@ -537,6 +561,7 @@ int main(void)
         cmocka_unit_test(another_grammar_holds_for_what_waits),
         cmocka_unit_test(a_broken_conn_reads_on_when_it_becomes_raw),
         cmocka_unit_test(nothing_is_decoded_behind_what_is_broken),
+        cmocka_unit_test(what_is_broken_has_no_head_of_another),
         cmocka_unit_test(the_end_comes_behind_what_was_said),
         cmocka_unit_test(an_end_inside_a_message_is_told_as_such),
         cmocka_unit_test(who_gathers_raw_bytes_is_told_of_the_end),
