@@ -124,7 +124,13 @@ static void sink(void *arg, enum sp_log_level level, sp_str line)
 {
 }
 
-static const struct sp_admin_ops ops = { ask, walk, recent, state, drain, quit, set_runtime };
+static const struct sp_admin_ops ops = { .ask = ask,
+                                         .walk = walk,
+                                         .recent = recent,
+                                         .state = state,
+                                         .drain_listeners = drain,
+                                         .quit = quit,
+                                         .set_runtime = set_runtime };
 
 static void open_doors(struct paper *p)
 {
