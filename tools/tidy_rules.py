@@ -352,7 +352,7 @@ def rule_dropped_results(tree, say):
 # --- text ------------------------------------------------------------------------------------------------
 
 WORDS = re.compile(r'\b(TODO|FIXME|XXX|HACK|[Ss]tub(?:s|bed)?|[Nn]ot implemented)\b')
-MACHINE = re.compile(r'(?<![\w.])/work/|(?<![\w.])/root/|\.\./shared|\bfarm-\w|/tmp/sampan/')
+MACHINE = re.compile(r'(?<![\w.])/(?:home|root|work|Users)/|\.\./shared|\bfarm-\w|/tmp/\w+/')
 
 TELLING_WORDS = ((WORDS, 'word', 'an issue, or nothing'), (MACHINE, 'machine', 'is a path of one machine'))
 

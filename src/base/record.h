@@ -60,6 +60,11 @@ struct sp_record_kind {
         number, SP_RECORD_##type, true, offsetof(struct record, member), #member                             \
     }
 
+#define SP_RECORD_KIND(number, spare, name, record, fields)                                                  \
+    {                                                                                                        \
+        number, spare, name, sizeof(struct record), fields, SP_COUNTOF(fields)                               \
+    }
+
 /* All kinds that one build knows, joined by cmd from the tables of the rooms. */
 struct sp_record_book {
     const struct sp_record_kind *const *kinds; /* ascending by number */

@@ -61,20 +61,16 @@ static const struct sp_record_field figures_fields[] = {
     SP_RECORD_SPARE(3, U64, figures, limited),
 };
 
-#define KIND(number, spare, name, type, fields)                                                              \
-    {                                                                                                        \
-        number, spare, name, sizeof(type), fields, SP_COUNTOF(fields)                                        \
-    }
-static const struct sp_record_kind application_kind = KIND(APPLICATION, false, "light SDK application",
-                                                           struct thing, application_fields);
-static const struct sp_record_kind publication_kind = KIND(PUBLICATION, false, "light SDK publication",
-                                                           struct thing, publication_fields);
-static const struct sp_record_kind subscription_kind = KIND(SUBSCRIPTION, false, "light SDK subscription",
-                                                            struct thing, subscription_fields);
-static const struct sp_record_kind pair_kind = KIND(PAIR, false, "light SDK pair", struct sp_lightsdk_pair,
-                                                    pair_fields);
-static const struct sp_record_kind figures_kind = KIND(FIGURES, true, "light SDK figures", struct figures,
-                                                       figures_fields);
+static const struct sp_record_kind application_kind = SP_RECORD_KIND(
+    APPLICATION, false, "light SDK application", thing, application_fields);
+static const struct sp_record_kind publication_kind = SP_RECORD_KIND(
+    PUBLICATION, false, "light SDK publication", thing, publication_fields);
+static const struct sp_record_kind subscription_kind = SP_RECORD_KIND(
+    SUBSCRIPTION, false, "light SDK subscription", thing, subscription_fields);
+static const struct sp_record_kind pair_kind = SP_RECORD_KIND(PAIR, false, "light SDK pair", sp_lightsdk_pair,
+                                                              pair_fields);
+static const struct sp_record_kind figures_kind = SP_RECORD_KIND(FIGURES, true, "light SDK figures", figures,
+                                                                 figures_fields);
 
 static const struct sp_record_kind *const kinds[] = { &application_kind, &publication_kind,
                                                       &subscription_kind, &pair_kind, &figures_kind };

@@ -47,11 +47,8 @@ static const struct sp_record_field fields[] = {
     FIELD(22, I32, sock_late),
 };
 
-const struct sp_record_kind sp_conn_kind = { .number = SP_KIND_CONN,
-                                             .name = "conn",
-                                             .size = sizeof(struct sp_conn_record),
-                                             .fields = fields,
-                                             .field_count = SP_COUNTOF(fields) };
+const struct sp_record_kind sp_conn_kind = SP_RECORD_KIND(SP_KIND_CONN, false, "conn", sp_conn_record,
+                                                          fields);
 
 /* ---- saving ---- */
 

@@ -31,6 +31,12 @@ struct sp_endpoint_spec {
     sp_str workload, workload_namespace;
 };
 
+/* The name that its host is known by: what was told, else the host itself. */
+static inline sp_str sp_endpoint_hostname(const struct sp_endpoint_spec *spec)
+{
+    return spec->hostname.len ? spec->hostname : spec->host;
+}
+
 struct sp_cluster_limits {
     uint32_t connections, pending, requests, retries;
 };

@@ -246,7 +246,7 @@ static void describe_endpoint(struct sp_gather *g, struct sp_gather_endpoint *ep
         const struct sp_endpoint_spec *from = &spec->endpoints[(at + i) % spec->endpoint_count];
         if (!sp_addr_eq(&from->addr, &ep->addr) && !(from->host.len && from->port == ep->addr.port))
             continue;
-        ep->hostname = sp_str_dup(&g->arena, from->hostname.len ? from->hostname : from->host);
+        ep->hostname = sp_str_dup(&g->arena, sp_endpoint_hostname(from));
         ep->zone = sp_str_dup(&g->arena, from->zone);
         ep->priority = from->priority;
         return;

@@ -46,15 +46,12 @@ static const struct sp_record_field admin_fields[] = {
     SP_RECORD_SPARE(1, U64, admin_record, served_ns),
 };
 
-static const struct sp_record_kind runtime_kind = {
-    240, false, "runtime", sizeof(struct runtime_record), runtime_fields, SP_COUNTOF(runtime_fields)
-};
-static const struct sp_record_kind accesslog_kind = {
-    241, true, "accesslog", sizeof(struct accesslog_record), accesslog_fields, SP_COUNTOF(accesslog_fields)
-};
-static const struct sp_record_kind admin_kind = { 242,          true,
-                                                  "admin",      sizeof(struct admin_record),
-                                                  admin_fields, SP_COUNTOF(admin_fields) };
+static const struct sp_record_kind runtime_kind = SP_RECORD_KIND(240, false, "runtime", runtime_record,
+                                                                 runtime_fields);
+static const struct sp_record_kind accesslog_kind = SP_RECORD_KIND(241, true, "accesslog", accesslog_record,
+                                                                   accesslog_fields);
+static const struct sp_record_kind admin_kind = SP_RECORD_KIND(242, true, "admin", admin_record,
+                                                               admin_fields);
 
 static const struct sp_record_kind *const kinds[] = { &runtime_kind, &accesslog_kind, &admin_kind };
 const struct sp_record_book sp_observe_records = { kinds, SP_COUNTOF(kinds) };

@@ -73,19 +73,26 @@ static void time_line(struct sp_page *page, struct sp_buf *out, sp_str name, con
     sp_buf_add_char(out, '\n');
 }
 
+/* The next of the page's row; NULL: it has no more, or none is wanted, and the next row begins. */
+static const struct sp_subject *next_subject(struct sp_page *page, bool wanted)
+{
+    struct sp_vec *row = &page->gather->subjects[page->row];
+    if (wanted && page->item < row->len)
+        return *(struct sp_subject **)sp_vec_at(row, page->item++);
+    page->row++;
+    page->item = 0;
+    return NULL;
+}
+
 /* All lines of one subject. */
 static bool cells(struct sp_page *page, struct sp_buf *out)
 {
     if (page->row == SP_SUBJECT_KINDS)
         return false;
     const struct sp_subject_kind_info *kind = sp_subject_kind_info(page->row);
-    if (page->item == page->gather->subjects[page->row].len) {
-        page->row++;
-        page->item = 0;
+    const struct sp_subject *s = next_subject(page, true);
+    if (!s)
         return true;
-    }
-    const struct sp_subject *s = *(struct sp_subject **)sp_vec_at(&page->gather->subjects[page->row],
-                                                                  page->item++);
     char storage[NAME_BYTES];
     struct sp_buf name;
     sp_buf_init_fixed(&name, storage, sizeof(storage));
@@ -199,13 +206,9 @@ static bool histograms(struct sp_page *page, struct sp_buf *out)
         return false;
     }
     const struct sp_subject_kind_info *kind = sp_subject_kind_info(page->row);
-    if (!kind->time_name || page->item == page->gather->subjects[page->row].len) {
-        page->row++;
-        page->item = 0;
+    const struct sp_subject *s = next_subject(page, kind->time_name != NULL);
+    if (!s)
         return true;
-    }
-    const struct sp_subject *s = *(struct sp_subject **)sp_vec_at(&page->gather->subjects[page->row],
-                                                                  page->item++);
     char storage[NAME_BYTES];
     struct sp_buf name;
     sp_buf_init_fixed(&name, storage, sizeof(storage));

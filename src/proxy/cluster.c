@@ -24,7 +24,7 @@ enum { DST_ENDPOINTS_MAX = 10000 };
 static sp_err set_words(struct sp_endpoint *ep, const struct sp_endpoint_spec *spec)
 {
     sp_str strs[] = {
-        spec ? (spec->hostname.len ? spec->hostname : spec->host) : SP_STR_NULL,
+        spec ? sp_endpoint_hostname(spec) : SP_STR_NULL,
         spec ? spec->workload : SP_STR_NULL,
         spec ? spec->workload_namespace : SP_STR_NULL,
         ep->addr.family == SP_ADDR_UNIX ? sp_str_of(ep->addr.path, strlen(ep->addr.path) + 1) : SP_STR_NULL,
@@ -116,8 +116,7 @@ static void endpoint_leave(struct sp_endpoint *ep)
 
 static bool has_same_words(const struct sp_endpoint *ep, const struct sp_endpoint_spec *spec)
 {
-    return sp_str_eq(ep->hostname, spec->hostname.len ? spec->hostname : spec->host) &&
-           sp_str_eq(ep->workload, spec->workload) &&
+    return sp_str_eq(ep->hostname, sp_endpoint_hostname(spec)) && sp_str_eq(ep->workload, spec->workload) &&
            sp_str_eq(ep->workload_namespace, spec->workload_namespace);
 }
 

@@ -60,11 +60,8 @@ static const struct sp_record_field cluster_fields[] = {
     CELL(40, cells.update_success),
     CELL(41, cells.update_failure),
 };
-const struct sp_record_kind sp_handoff_cluster_kind = { .number = SP_KIND_CLUSTER,
-                                                        .name = "cluster",
-                                                        .size = sizeof(struct RECORD),
-                                                        .fields = cluster_fields,
-                                                        .field_count = SP_COUNTOF(cluster_fields) };
+const struct sp_record_kind sp_handoff_cluster_kind = SP_RECORD_KIND(SP_KIND_CLUSTER, false, "cluster",
+                                                                     RECORD, cluster_fields);
 #undef RECORD
 
 struct endpoint_record {
@@ -97,11 +94,8 @@ static const struct sp_record_field endpoint_fields[] = {
     CELL(16, cx_total),
     CELL(17, cx_connect_fail),
 };
-const struct sp_record_kind sp_handoff_endpoint_kind = { .number = SP_KIND_ENDPOINT,
-                                                         .name = "endpoint",
-                                                         .size = sizeof(struct RECORD),
-                                                         .fields = endpoint_fields,
-                                                         .field_count = SP_COUNTOF(endpoint_fields) };
+const struct sp_record_kind sp_handoff_endpoint_kind = SP_RECORD_KIND(SP_KIND_ENDPOINT, false, "endpoint",
+                                                                      RECORD, endpoint_fields);
 #undef RECORD
 
 enum { NAME_MOST = 120, ENDPOINT_TEXT_MOST = 64 * 1024 };

@@ -35,11 +35,8 @@ static const struct sp_record_field worker_fields[] = {
     CELL(62, writes),
     CELL(63, copied_bytes),
 };
-const struct sp_record_kind sp_handoff_worker_kind = { .number = SP_KIND_WORKER,
-                                                       .name = "worker",
-                                                       .size = sizeof(struct RECORD),
-                                                       .fields = worker_fields,
-                                                       .field_count = SP_COUNTOF(worker_fields) };
+const struct sp_record_kind sp_handoff_worker_kind = SP_RECORD_KIND(SP_KIND_WORKER, false, "worker", RECORD,
+                                                                    worker_fields);
 #undef RECORD
 
 struct why_record {
@@ -52,12 +49,8 @@ static const struct sp_record_field why_fields[] = {
     SP_RECORD_SPARE(1, BYTES, RECORD, code),
     CELL(2, count),
 };
-const struct sp_record_kind sp_handoff_why_kind = { .number = SP_KIND_WHY,
-                                                    .spare = true,
-                                                    .name = "reason",
-                                                    .size = sizeof(struct RECORD),
-                                                    .fields = why_fields,
-                                                    .field_count = SP_COUNTOF(why_fields) };
+const struct sp_record_kind sp_handoff_why_kind = SP_RECORD_KIND(SP_KIND_WHY, true, "reason", RECORD,
+                                                                 why_fields);
 #undef RECORD
 
 struct series_record {
@@ -90,12 +83,8 @@ static const struct sp_record_field series_fields[] = {
     SP_RECORD_SPARE(16, BYTES, RECORD, request_bytes),
     SP_RECORD_SPARE(17, BYTES, RECORD, response_bytes),
 };
-const struct sp_record_kind sp_handoff_series_kind = { .number = SP_KIND_SERIES,
-                                                       .spare = true,
-                                                       .name = "series",
-                                                       .size = sizeof(struct RECORD),
-                                                       .fields = series_fields,
-                                                       .field_count = SP_COUNTOF(series_fields) };
+const struct sp_record_kind sp_handoff_series_kind = SP_RECORD_KIND(SP_KIND_SERIES, true, "series", RECORD,
+                                                                    series_fields);
 #undef RECORD
 
 /* directions and protocols that series and streams write */

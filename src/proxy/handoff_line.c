@@ -37,11 +37,8 @@ static const struct sp_record_field line_fields[] = {
     FIELD(13, U32, calls),   FIELD(14, BYTES, why),   FIELD(15, BOOL, receiving_answer),
     FIELD(16, BOOL, last),   FIELD(17, BOOL, tunnel),
 };
-const struct sp_record_kind sp_handoff_line_kind = { .number = SP_KIND_LINE,
-                                                     .name = "line",
-                                                     .size = sizeof(struct RECORD),
-                                                     .fields = line_fields,
-                                                     .field_count = SP_COUNTOF(line_fields) };
+const struct sp_record_kind sp_handoff_line_kind = SP_RECORD_KIND(SP_KIND_LINE, false, "line", RECORD,
+                                                                  line_fields);
 #undef RECORD
 
 struct mux_record {
@@ -60,11 +57,8 @@ static const struct sp_record_field mux_fields[] = {
     FIELD(7, U32, heartbeat_id), FIELD(8, U8, heartbeats_lost), FIELD(9, U8, version),
     FIELD(10, BOOL, slow),       FIELD(11, BOOL, shared),       FIELD(12, BOOL, exclusive),
 };
-const struct sp_record_kind sp_handoff_mux_kind = { .number = SP_KIND_MUX,
-                                                    .name = "mux",
-                                                    .size = sizeof(struct RECORD),
-                                                    .fields = mux_fields,
-                                                    .field_count = SP_COUNTOF(mux_fields) };
+const struct sp_record_kind sp_handoff_mux_kind = SP_RECORD_KIND(SP_KIND_MUX, false, "mux", RECORD,
+                                                                 mux_fields);
 #undef RECORD
 
 struct intake_record {
@@ -80,11 +74,8 @@ static const struct sp_record_field intake_fields[] = {
     FIELD(4, ADDR, dst),     FIELD(5, U64, left_ns), FIELD(6, BOOL, proxy_header_done),
     FIELD(7, BOOL, rests),
 };
-const struct sp_record_kind sp_handoff_intake_kind = { .number = SP_KIND_INTAKE,
-                                                       .name = "intake",
-                                                       .size = sizeof(struct RECORD),
-                                                       .fields = intake_fields,
-                                                       .field_count = SP_COUNTOF(intake_fields) };
+const struct sp_record_kind sp_handoff_intake_kind = SP_RECORD_KIND(SP_KIND_INTAKE, false, "intake", RECORD,
+                                                                    intake_fields);
 #undef RECORD
 
 enum { TIE_RECEIVING = 1, TIE_SENDING, TIE_BEHIND, TIE_WAITS, TIE_BOUND };
@@ -100,11 +91,8 @@ static const struct sp_record_field tie_fields[] = {
     FIELD(2, U32, line),
     FIELD(3, U32, other),
 };
-const struct sp_record_kind sp_handoff_tie_kind = { .number = SP_KIND_TIE,
-                                                    .name = "tie",
-                                                    .size = sizeof(struct RECORD),
-                                                    .fields = tie_fields,
-                                                    .field_count = SP_COUNTOF(tie_fields) };
+const struct sp_record_kind sp_handoff_tie_kind = SP_RECORD_KIND(SP_KIND_TIE, false, "tie", RECORD,
+                                                                 tie_fields);
 #undef RECORD
 
 static bool has_mux(const struct sp_line *line)

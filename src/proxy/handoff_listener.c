@@ -47,11 +47,8 @@ static const struct sp_record_field listener_fields[] = {
     CELL(26, cells.proxy_protocol_error),
     CELL(27, cells.accept_paused),
 };
-const struct sp_record_kind sp_handoff_listener_kind = { .number = SP_KIND_LISTENER,
-                                                         .name = "listener",
-                                                         .size = sizeof(struct RECORD),
-                                                         .fields = listener_fields,
-                                                         .field_count = SP_COUNTOF(listener_fields) };
+const struct sp_record_kind sp_handoff_listener_kind = SP_RECORD_KIND(SP_KIND_LISTENER, false, "listener",
+                                                                      RECORD, listener_fields);
 #undef RECORD
 
 struct door_record {
@@ -65,11 +62,8 @@ static const struct sp_record_field door_fields[] = {
     SP_RECORD_FIELD(2, U32, RECORD, fd),
     SP_RECORD_FIELD(3, BYTES, RECORD, name),
 };
-const struct sp_record_kind sp_handoff_door_kind = { .number = SP_KIND_DOOR,
-                                                     .name = "door",
-                                                     .size = sizeof(struct RECORD),
-                                                     .fields = door_fields,
-                                                     .field_count = SP_COUNTOF(door_fields) };
+const struct sp_record_kind sp_handoff_door_kind = SP_RECORD_KIND(SP_KIND_DOOR, false, "door", RECORD,
+                                                                  door_fields);
 #undef RECORD
 
 struct chain_record {
@@ -122,11 +116,8 @@ static const struct sp_record_field chain_fields[] = {
     CELL(64, tcp.idle_timeout),
     CELL(65, tcp.max_duration),
 };
-const struct sp_record_kind sp_handoff_chain_kind = { .number = SP_KIND_CHAIN,
-                                                      .name = "chain",
-                                                      .size = sizeof(struct RECORD),
-                                                      .fields = chain_fields,
-                                                      .field_count = SP_COUNTOF(chain_fields) };
+const struct sp_record_kind sp_handoff_chain_kind = SP_RECORD_KIND(SP_KIND_CHAIN, false, "chain", RECORD,
+                                                                   chain_fields);
 #undef RECORD
 
 enum { NAME_MOST = 100 };

@@ -48,11 +48,8 @@ static const struct sp_record_field fields[] = {
     FIELD(37, I32, failure),       FIELD(38, U64, sent_told),
     FIELD(39, U64, received_told),
 };
-const struct sp_record_kind sp_handoff_relay_kind = { .number = SP_KIND_RELAY,
-                                                      .name = "relay",
-                                                      .size = sizeof(struct RECORD),
-                                                      .fields = fields,
-                                                      .field_count = SP_COUNTOF(fields) };
+const struct sp_record_kind sp_handoff_relay_kind = SP_RECORD_KIND(SP_KIND_RELAY, false, "relay", RECORD,
+                                                                   fields);
 
 /* ---- saving ---- */
 

@@ -143,11 +143,8 @@ static const struct sp_record_field fields[] = {
     FIELD(81, BOOL, fresh),
     FIELD(82, ADDR, client),
 };
-const struct sp_record_kind sp_handoff_stream_kind = { .number = SP_KIND_STREAM,
-                                                       .name = "stream",
-                                                       .size = sizeof(struct RECORD),
-                                                       .fields = fields,
-                                                       .field_count = SP_COUNTOF(fields) };
+const struct sp_record_kind sp_handoff_stream_kind = SP_RECORD_KIND(SP_KIND_STREAM, false, "stream", RECORD,
+                                                                    fields);
 
 /* ---- saving ---- */
 

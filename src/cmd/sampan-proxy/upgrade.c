@@ -76,19 +76,16 @@ static const struct sp_record_field door_fields[] = {
     SP_RECORD_FIELD(2, U32, upgrade_door_record, fd),
     SP_RECORD_FIELD(3, ADDR, upgrade_door_record, addr),
 };
-const struct sp_record_kind upgrade_server_kind = {
-    1, false, "server", sizeof(struct upgrade_server_record), server_fields, SP_COUNTOF(server_fields)
-};
-const struct sp_record_kind upgrade_door_kind = { 2,           false,
-                                                  "door",      sizeof(struct upgrade_door_record),
-                                                  door_fields, SP_COUNTOF(door_fields) };
+const struct sp_record_kind upgrade_server_kind = SP_RECORD_KIND(1, false, "server", upgrade_server_record,
+                                                                 server_fields);
+const struct sp_record_kind upgrade_door_kind = SP_RECORD_KIND(2, false, "door", upgrade_door_record,
+                                                               door_fields);
 
 #if SP_UPGRADE_NEXT == 1
 static const struct sp_record_field next_fields[] = { SP_RECORD_SPARE(1, U64, upgrade_server_record,
                                                                       tomorrow) };
-static const struct sp_record_kind next_kind = { UPGRADE_KIND_NEXT, true,
-                                                 "tomorrow",        sizeof(struct upgrade_server_record),
-                                                 next_fields,       SP_COUNTOF(next_fields) };
+static const struct sp_record_kind next_kind = SP_RECORD_KIND(UPGRADE_KIND_NEXT, true, "tomorrow",
+                                                              upgrade_server_record, next_fields);
 #endif
 
 static uint32_t join(const struct sp_record_kind **all, uint32_t count, const struct sp_record_book *room)

@@ -25,9 +25,7 @@ static const struct sp_record_field all_fields[] = {
     SP_RECORD_FIELD(72, I64, all, i64),     SP_RECORD_FIELD(9000, BYTES, all, bytes),
     SP_RECORD_FIELD(9001, ADDR, all, addr), SP_RECORD_SPARE(65535, CELL, all, cell),
 };
-static const struct sp_record_kind all_kind = { 300,        false,
-                                                "all",      sizeof(struct all),
-                                                all_fields, SP_COUNTOF(all_fields) };
+static const struct sp_record_kind all_kind = SP_RECORD_KIND(300, false, "all", all, all_fields);
 
 struct small {
     uint64_t a, b;
