@@ -324,8 +324,9 @@ sp_err sp_cluster_update(struct sp_cluster *cluster, struct sp_resource *resourc
 
 /* ---- hand-over ---- */
 
-/* Records come in the order of the saver's list, which mostly is ours: the head is moved behind what was found,
- * so the next one stands first. To begin at the same end each time took all callers' time with 10,000. */
+/* Records come in the order of the saver's list, which mostly is ours: the head is moved behind what was
+ * found, so the next one stands first. To begin at the same end each time keeps callers waiting where there
+ * are thousands. */
 static struct sp_endpoint *find_endpoint(struct sp_cluster *cluster, const sp_addr *addr)
 {
     struct sp_endpoint *ep;
