@@ -132,6 +132,15 @@ static const struct sp_admin_ops ops = { .ask = ask,
                                          .quit = quit,
                                          .set_runtime = set_runtime };
 
+/* Hundreds of runs a second: at one address the ports would be used up by connections that have ended and are
+ * still waited for (TIME_WAIT), and a run would fail that has nothing wrong. So each has its own. */
+static sp_addr next_address(void)
+{
+    static uint16_t runs;
+    runs++;
+    return (sp_addr){ .family = SP_ADDR_IP4, .ip = { 127, 1, (uint8_t)(runs >> 8), (uint8_t)runs } };
+}
+
 static void open_doors(struct paper *p)
 {
     const char *why = "";
@@ -144,7 +153,7 @@ static void open_doors(struct paper *p)
         .log = &p->log,
         .settings = &p->settings,
         .unix_path = p->path,
-        .tcp = { .family = SP_ADDR_IP4, .ip = { 127, 0, 0, 1 } },
+        .tcp = next_address(),
         .workers = 1,
     };
     p->admin = sp_admin_new(p->loop, &config, &why);
@@ -153,9 +162,8 @@ static void open_doors(struct paper *p)
 
 static int connect_to(const struct paper *p, bool tcp)
 {
-    struct sockaddr_in in = { .sin_family = AF_INET,
-                              .sin_port = htons(p->tcp.port),
-                              .sin_addr.s_addr = htonl(INADDR_LOOPBACK) };
+    struct sockaddr_in in = { .sin_family = AF_INET, .sin_port = htons(p->tcp.port) };
+    memcpy(&in.sin_addr, p->tcp.ip, sizeof in.sin_addr);
     struct sockaddr_un un = { .sun_family = AF_UNIX };
     memcpy(un.sun_path, p->path, sizeof p->path);
     int fd = socket(tcp ? AF_INET : AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
