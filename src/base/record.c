@@ -65,15 +65,6 @@ struct sp_record_schema {
     bool no_memory;       /* while it was read */
 };
 
-/* A field's value on its way out. */
-struct value {
-    bool is_bytes;
-    uint64_t number;
-    uint8_t head[ADDR_HEAD_BYTES];
-    size_t head_len;
-    sp_str bytes; /* behind the head */
-};
-
 static bool is_bytes(uint8_t type)
 {
     return type == SP_RECORD_BYTES || type == SP_RECORD_ADDR;
@@ -326,106 +317,97 @@ void sp_record_writer_deinit(struct sp_record_writer *writer)
     *writer = (struct sp_record_writer){ 0 };
 }
 
-static struct value value_of_addr(const char *at)
-{
-    sp_addr addr;
-    memcpy(&addr, at, sizeof(addr));
-    struct value value = { .is_bytes = true };
-    if (addr.family == SP_ADDR_NONE && addr.port == 0)
-        return value;
-    value.head[0] = addr.family;
-    value.head[1] = (uint8_t)(addr.port >> 8);
-    value.head[2] = (uint8_t)addr.port;
-    value.head_len = ADDR_HEAD_BYTES;
-    if (addr.family == SP_ADDR_UNIX)
-        value.bytes = addr.path ? sp_str_of(addr.path, strlen(addr.path) + 1) : sp_str_of("", 1);
-    else if (addr.family != SP_ADDR_NONE) /* of the record, which outlives the value */
-        value.bytes = sp_str_of(at + offsetof(sp_addr, ip), addr.family == SP_ADDR_IP4 ? 4 : 16);
-    return value;
-}
-
 static uint64_t zigzag(int64_t v)
 {
     return ((uint64_t)v << 1) ^ (v < 0 ? UINT64_MAX : 0);
 }
 
-static struct value value_of(uint8_t type, const char *at)
+/* A number as it is on the wire. */
+static uint64_t number_at(uint8_t type, const char *at)
 {
-    struct value value = { .is_bytes = is_bytes(type) };
     union {
         uint8_t u8;
         uint16_t u16;
         uint32_t u32;
         uint64_t u64;
-        int32_t i32;
-        int64_t i64;
-        sp_str str;
     } v;
-    if (type != SP_RECORD_ADDR)
-        memcpy(&v, at, type_bytes[type]);
-    switch ((enum sp_record_type)type) {
-    case SP_RECORD_BOOL: value.number = v.u8 != 0; break;
-    case SP_RECORD_U8: value.number = v.u8; break;
-    case SP_RECORD_U16: value.number = v.u16; break;
-    case SP_RECORD_U32: value.number = v.u32; break;
-    case SP_RECORD_CELL: /* of a worker that stands still */
-    case SP_RECORD_U64: value.number = v.u64; break;
-    case SP_RECORD_I32: value.number = zigzag(v.i32); break;
-    case SP_RECORD_I64: value.number = zigzag(v.i64); break;
-    case SP_RECORD_BYTES: value.bytes = v.str; break;
-    case SP_RECORD_ADDR: return value_of_addr(at);
-    case SP_RECORD_TYPES: break;
+    switch (type_bytes[type]) {
+    case 1: memcpy(&v.u8, at, 1); return type == SP_RECORD_BOOL ? v.u8 != 0 : v.u8;
+    case 2: memcpy(&v.u16, at, 2); return v.u16;
+    case 4: memcpy(&v.u32, at, 4); return type == SP_RECORD_I32 ? zigzag((int32_t)v.u32) : v.u32;
+    default: memcpy(&v.u64, at, 8); return type == SP_RECORD_I64 ? zigzag((int64_t)v.u64) : v.u64;
     }
-    return value;
 }
 
-static bool is_zero(const struct value *value)
+/* What a field of bytes says: the bytes, and of an address what stands before them. */
+static sp_str bytes_at(uint8_t type, const char *at, char head[ADDR_HEAD_BYTES], size_t *ret_head)
 {
-    return value->number == 0 && value->head_len == 0 && value->bytes.len == 0;
+    sp_str bytes;
+    sp_addr addr;
+    *ret_head = 0;
+    if (type == SP_RECORD_BYTES) {
+        memcpy(&bytes, at, sizeof(bytes));
+        return bytes;
+    }
+    memcpy(&addr, at, sizeof(addr));
+    if (addr.family == SP_ADDR_NONE && addr.port == 0)
+        return SP_STR_NULL;
+    *ret_head = ADDR_HEAD_BYTES;
+    head[0] = (char)addr.family;
+    head[1] = (char)(addr.port >> 8);
+    head[2] = (char)addr.port;
+    if (addr.family == SP_ADDR_NONE)
+        return SP_STR_NULL;
+    if (addr.family == SP_ADDR_UNIX)
+        return addr.path ? sp_str_of(addr.path, strlen(addr.path) + 1) : sp_str_of("", 1);
+    /* of the record, which outlives the copy */
+    return sp_str_of(at + offsetof(sp_addr, ip), addr.family == SP_ADDR_IP4 ? 4 : 16);
 }
 
-/* How many bytes the field takes. */
-static size_t field_bytes(const struct sp_record_field *field, const struct value *value)
+/* More than a record can take. */
+static size_t most_bytes(const struct sp_record_kind *kind, const char *record)
 {
-    size_t tag = varint_bytes((uint64_t)field->number * 2), len = value->head_len + value->bytes.len;
-    return tag + (value->is_bytes ? varint_bytes(len) + len : varint_bytes(value->number));
-}
-
-static char *put_field(char *at, const struct sp_record_field *field, const struct value *value)
-{
-    at = put_varint(at, (uint64_t)field->number * 2 + value->is_bytes);
-    if (!value->is_bytes)
-        return put_varint(at, value->number);
-    at = put_varint(at, value->head_len + value->bytes.len);
-    memcpy(at, value->head, value->head_len);
-    at += value->head_len;
-    if (value->bytes.len)
-        memcpy(at, value->bytes.ptr, value->bytes.len);
-    return at + value->bytes.len;
-}
-
-/* One walk over the fields, twice: first it counts (`at` NULL), then it writes. */
-static size_t walk_fields(struct sp_record_writer *writer, const struct sp_record_kind *kind,
-                          const struct schema_kind *theirs, const char *record, char *at)
-{
-    size_t total = 0;
-    uint32_t place = 0;
+    size_t most = (2 + 2 * (size_t)kind->field_count) * VARINT_BYTES;
     for (uint32_t i = 0; i < kind->field_count; i++) {
         const struct sp_record_field *field = &kind->fields[i];
-        struct value value = value_of(field->type, record + field->offset);
-        if (is_zero(&value))
-            continue;
-        if (theirs && !find_field(writer->schema, theirs, &place, field->number)) {
-            if (!field->spare)
-                sp_record_refuse(writer, "%s.%s (%u.%u) is in use, and the other side does not know it",
-                                 kind->name, field->name, kind->number, field->number);
-            continue;
-        }
-        total += field_bytes(field, &value);
-        if (at)
-            at = put_field(at, field, &value);
+        char head[ADDR_HEAD_BYTES];
+        size_t head_len;
+        if (is_bytes(field->type))
+            most += sizeof(head) + bytes_at(field->type, record + field->offset, head, &head_len).len;
     }
-    return total;
+    return most;
+}
+
+/* One field that is not zero; `at` as it was when the receiver does not know it. */
+static char *put_field(struct sp_record_writer *writer, const struct sp_record_kind *kind,
+                       const struct sp_record_field *field, bool known, const char *record, char *at)
+{
+    const char *from = record + field->offset;
+    char head[ADDR_HEAD_BYTES];
+    size_t head_len = 0;
+    sp_str bytes = SP_STR_NULL;
+    uint64_t number = 0;
+    if (is_bytes(field->type))
+        bytes = bytes_at(field->type, from, head, &head_len);
+    else
+        number = number_at(field->type, from);
+    if (!number && !head_len && !bytes.len)
+        return at;
+    if (!known) {
+        if (!field->spare)
+            sp_record_refuse(writer, "%s.%s (%u.%u) is in use, and the other side does not know it",
+                             kind->name, field->name, kind->number, field->number);
+        return at;
+    }
+    at = put_varint(at, (uint64_t)field->number * 2 + is_bytes(field->type));
+    if (!is_bytes(field->type))
+        return put_varint(at, number);
+    at = put_varint(at, head_len + bytes.len);
+    memcpy(at, head, head_len);
+    at += head_len;
+    if (bytes.len)
+        memcpy(at, bytes.ptr, bytes.len);
+    return at + bytes.len;
 }
 
 void sp_record_put(struct sp_record_writer *writer, const struct sp_record_kind *kind, const void *record)
@@ -439,17 +421,25 @@ void sp_record_put(struct sp_record_writer *writer, const struct sp_record_kind 
                              kind->number);
         return;
     }
-    size_t body = walk_fields(writer, kind, theirs, record, NULL);
-    if (writer->err)
-        return;
-    size_t bytes = varint_bytes(kind->number) + varint_bytes(body) + body;
-    char *at = sp_buf_room(&writer->out, bytes);
-    if (!at) {
+    char *start = sp_buf_room(&writer->out, most_bytes(kind, record));
+    if (!start) {
         writer->err = SP_E_NOMEM;
         return;
     }
-    walk_fields(writer, kind, theirs, record, put_varint(put_varint(at, kind->number), body));
-    writer->out.len += bytes;
+    uint32_t place = 0;
+    char *body = put_varint(start, kind->number) + 1, *at = body; /* one byte for the length, mostly */
+    for (uint32_t i = 0; i < kind->field_count && !writer->err; i++) {
+        const struct sp_record_field *field = &kind->fields[i];
+        bool known = !theirs || find_field(writer->schema, theirs, &place, field->number);
+        at = put_field(writer, kind, field, known, record, at);
+    }
+    if (writer->err)
+        return;
+    size_t len = (size_t)(at - body), more = varint_bytes(len) - 1;
+    if (more)
+        memmove(body + more, body, len);
+    put_varint(body - 1, len);
+    writer->out.len += (size_t)(at + more - start);
     writer->records++;
 }
 
