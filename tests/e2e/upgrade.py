@@ -213,6 +213,7 @@ SCENARIOS = {
     "supervised": supervised,
     "walks": walks.run,
     "versions": versions.run,
+    "previous": versions.previous,
 }
 
 
