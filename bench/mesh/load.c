@@ -1,25 +1,31 @@
 /* load.c - a load generator on one thread: HTTP/1.1, Bolt v1, reading of plain TCP.
  *
  *     load --proto http1|bolt|tcp --port P [--conns N] [--depth M] [--rate R] [--warm S] [--secs S]
- *          [--size B] [--path /128] [--marks] [--ask] [--hold]
+ *          [--windows W] [--size B] [--path /128] [--settle] [--marks] [--ask] [--hold]
  *
  * --rate 0   the closed loop: M requests under way on each connection (HTTP/1.1: one). Shows what a request
  *            costs; its latencies say nothing, since a slow server is asked less.
  * --rate R   request k is due at t0 + k/R on connection k mod N, whether or not earlier answers have come.
  *            Latency runs from the due time, so a stall is charged to every request that it delayed (no
  *            coordinated omission).
- * --marks    prints START and END at the borders of the counted window, so that the driver reads the proxy's
- *            CPU time over just that window.
+ * --windows W
+ *            counts W windows of S seconds, one behind the other under the same load, and reports each: what
+ *            happens in one of them is compared with one in which nothing did.
+ * --settle   opens the connections a few at a time and has one request answered on each before the clock
+ *            starts, as a load of thousands must: dialled all at once, they overflow the peer's backlog. One
+ *            that is lost later is dialled when its next request is due.
+ * --marks    prints SETTLED and how many live (--settle), START and END at the borders of what is counted,
+ *            NEXT between windows, so that the driver reads the proxy's CPU time over just that.
  * --ask      for a line on standard input, prints COUNT and the answers so far; end of input ends the run.
  *            The driver brackets a trace with it.
  * --hold     opens N connections, has one request answered on each, prints READY and keeps them until
  *            standard input ends.
  *
- * The result is one line of JSON (load_stat.c).
+ * The result is one line of JSON for each window (load_stat.c).
  *
- *     t0        from                      to
- *      ├── warm ──┼────── counted ─────────┼── last answers, at most 1 s ──► report
- *               START                     END
+ *     t0        from                                   to
+ *      ├── warm ──┼───── window ─────┼───── window ─────┼── last answers, at most 1 s ──► report
+ *               START              NEXT                END
  *
  * It was written because no packaged generator speaks Bolt and marks its window; for HTTP/1.1 in the closed
  * loop the rig uses wrk, so that anyone can repeat those figures.
@@ -34,7 +40,7 @@
 #include <time.h>
 #include <unistd.h>
 
-enum { EVENTS = 256, HOLD_DIALS = 64, SIZE_MAX_BYTES = 60000, CONNS_MAX = 100000 };
+enum { EVENTS = 256, OPEN_AT_ONCE = 64, SIZE_MAX_BYTES = 60000, CONNS_MAX = 100000 };
 static const uint64_t second_ns = 1000000000;
 
 uint64_t sp_load_now(void)
@@ -103,43 +109,10 @@ static void await_last_answers(struct load *l)
 {
     uint64_t end_ns = sp_load_now() + second_ns;
     do {
-        l->counts.unanswered = open_requests(l);
-        if (l->counts.unanswered == 0 || !turn(l, end_ns))
+        sp_load_counts(l)->unanswered = open_requests(l);
+        if (sp_load_counts(l)->unanswered == 0 || !turn(l, end_ns))
             return;
     } while (sp_load_now() < end_ns);
-}
-
-static int run_timed(struct load *l)
-{
-    const uint64_t head_start_ns = 20000000; /* connections come up before the first request is due */
-    for (int i = 0; i < l->set.conns; i++)
-        sp_load_conn_dial(l, &l->conn[i]);
-    l->begin_ns = sp_load_now() + (l->set.rate > 0 ? head_start_ns : 0);
-    l->from_ns = l->begin_ns + (uint64_t)(l->set.warm_s * 1e9);
-    l->to_ns = l->from_ns + (uint64_t)(l->set.secs * 1e9);
-    l->measuring = l->set.rate > 0; /* there the due time of each request says whether it counts */
-    uint64_t k = 0;
-    bool started = false;
-    for (;;) {
-        uint64_t now_ns = sp_load_now();
-        if (!started && now_ns >= l->from_ns) {
-            started = l->measuring = true;
-            mark(l, "START");
-        }
-        uint64_t until_ns = started ? l->to_ns : l->from_ns;
-        if (l->set.rate > 0) {
-            uint64_t next_ns = hand_out(l, &k, now_ns); /* before the look at the end: none may be left out */
-            until_ns = next_ns < until_ns ? next_ns : until_ns;
-        }
-        if (now_ns >= l->to_ns || !turn(l, until_ns))
-            break;
-    }
-    double elapsed_s = (double)(sp_load_now() - l->from_ns) / 1e9;
-    mark(l, "END");
-    if (l->set.rate > 0)
-        await_last_answers(l);
-    sp_load_report(l, elapsed_s);
-    return 0;
 }
 
 /* Connections among the first `opened` that have had their answer, or are lost. */
@@ -153,19 +126,73 @@ static int count_ready(const struct load *l, int opened)
     return ready;
 }
 
-static int run_hold(struct load *l)
+/* Open all connections, a few at a time, with one request answered on each; returns how many live. */
+static int open_all(struct load *l)
 {
     uint64_t give_up_ns = sp_load_now() + 30 * second_ns;
     int opened = 0, ready = 0, live = 0;
+    l->opening = true;
     while (ready < l->set.conns && sp_load_now() < give_up_ns) {
-        while (opened < l->set.conns && opened - ready < HOLD_DIALS)
+        while (opened < l->set.conns && opened - ready < OPEN_AT_ONCE)
             sp_load_conn_dial(l, &l->conn[opened++]);
         (void)turn(l, give_up_ns); /* standard input is not watched when holding */
         ready = count_ready(l, opened);
     }
     for (int i = 0; i < l->set.conns; i++)
         live += l->conn[i].up;
-    printf("READY %d\n", live);
+    return live;
+}
+
+static void start_timed(struct load *l)
+{
+    const uint64_t head_start_ns = 20000000; /* connections come up before the first request is due */
+    if (l->set.settle) {
+        int live = open_all(l);
+        l->opening = false;
+        if (l->set.marks)
+            printf("SETTLED %d\n", live);
+    } else {
+        for (int i = 0; i < l->set.conns; i++)
+            sp_load_conn_dial(l, &l->conn[i]);
+    }
+    l->begin_ns = sp_load_now() + (l->set.rate > 0 ? head_start_ns : 0);
+    l->from_ns = l->begin_ns + (uint64_t)(l->set.warm_s * 1e9);
+    l->to_ns = l->from_ns + (uint64_t)l->set.windows * (uint64_t)(l->set.secs * 1e9);
+    l->measuring = l->set.rate > 0; /* there the due time of each request says whether it counts */
+}
+
+static int run_timed(struct load *l)
+{
+    start_timed(l);
+    uint64_t window_ns = (uint64_t)(l->set.secs * 1e9), border_ns = l->from_ns, k = 0;
+    bool started = false;
+    for (;;) {
+        uint64_t now_ns = sp_load_now();
+        if (now_ns >= border_ns && border_ns < l->to_ns) {
+            mark(l, started ? "NEXT" : "START");
+            l->at += started;
+            started = l->measuring = true;
+            border_ns += window_ns;
+        }
+        uint64_t until_ns = border_ns;
+        if (l->set.rate > 0) {
+            uint64_t next_ns = hand_out(l, &k, now_ns); /* before the look at the end: none may be left out */
+            until_ns = next_ns < until_ns ? next_ns : until_ns;
+        }
+        if (now_ns >= l->to_ns || !turn(l, until_ns))
+            break;
+    }
+    double last_s = (double)(sp_load_now() - l->from_ns - (uint64_t)l->at * window_ns) / 1e9;
+    mark(l, "END");
+    if (l->set.rate > 0)
+        await_last_answers(l);
+    sp_load_report(l, last_s);
+    return 0;
+}
+
+static int run_hold(struct load *l)
+{
+    printf("READY %d\n", open_all(l));
     fflush(stdout);
     char byte;
     while (read(STDIN_FILENO, &byte, 1) > 0) {
@@ -202,7 +229,10 @@ static bool take_flag(struct load *l, const char *option)
     const struct {
         const char *name;
         bool *flag;
-    } flags[] = { { "--hold", &l->set.hold }, { "--marks", &l->set.marks }, { "--ask", &l->set.ask } };
+    } flags[] = { { "--hold", &l->set.hold },
+                  { "--settle", &l->set.settle },
+                  { "--marks", &l->set.marks },
+                  { "--ask", &l->set.ask } };
     for (size_t i = 0; i < sizeof flags / sizeof *flags; i++) {
         if (strcmp(option, flags[i].name) == 0) {
             *flags[i].flag = true;
@@ -222,6 +252,8 @@ static void take_option(struct load *l, const char *o, const char *value)
         l->set.conns = (int)sp_rig_number(o, value, 1, CONNS_MAX);
     else if (!strcmp(o, "--depth"))
         l->set.depth = (int)sp_rig_number(o, value, 1, LOAD_DUE / 2);
+    else if (!strcmp(o, "--windows"))
+        l->set.windows = (int)sp_rig_number(o, value, 1, LOAD_WINDOWS);
     else if (!strcmp(o, "--size"))
         l->set.size = (size_t)sp_rig_number(o, value, 0, SIZE_MAX_BYTES);
     else if (!strcmp(o, "--rate"))
@@ -254,6 +286,10 @@ static void take_options(struct load *l, int argc, char **argv)
         fprintf(stderr, "load: --port is needed, and a path of at most 1024 bytes\n");
         exit(2);
     }
+    if ((l->set.settle && l->set.rate <= 0) || l->set.secs < 0.001) {
+        fprintf(stderr, "load: --settle needs --rate, and --secs is at least 0.001\n");
+        exit(2);
+    }
     if (l->set.protocol == SP_LOAD_HTTP)
         l->set.depth = 1;
 }
@@ -261,7 +297,7 @@ static void take_options(struct load *l, int argc, char **argv)
 int main(int argc, char **argv)
 {
     struct load *l = sp_rig_alloc(sizeof *l);
-    l->set.conns = l->set.depth = 1;
+    l->set.conns = l->set.depth = l->set.windows = 1;
     l->set.warm_s = 0.5;
     l->set.secs = 2;
     l->set.size = 1024;
@@ -277,6 +313,7 @@ int main(int argc, char **argv)
         sp_rig_arm(l->epoll, STDIN_FILENO, &armed, EPOLLIN, NULL);
     sp_load_make_request(l);
     l->drain = sp_rig_alloc(LOAD_DRAIN);
+    l->window = sp_rig_alloc((size_t)l->set.windows * sizeof *l->window);
     l->conn = sp_rig_alloc((size_t)l->set.conns * sizeof *l->conn);
     for (int i = 0; i < l->set.conns; i++)
         sp_load_conn_init(l, &l->conn[i], i);

@@ -103,7 +103,7 @@ void sp_load_conn_dial(struct load *l, struct load_conn *c)
     c->fd = sp_rig_dial(&l->set.target);
     if (c->fd < 0)
         sp_rig_die("dial");
-    l->counts.connects++;
+    sp_load_counts(l)->connects++;
     sp_rig_arm(l->epoll, c->fd, &c->armed, EPOLLIN | EPOLLOUT, c);
 }
 
@@ -129,7 +129,7 @@ static void refill(struct load *l, struct load_conn *c, uint64_t now_ns)
 {
     if (!c->up || l->set.protocol == SP_LOAD_TCP)
         return;
-    if (l->set.hold) {
+    if (l->opening) {
         if (c->answers == 0 && c->under_way == 0)
             send_one(l, c, now_ns);
     } else if (l->set.rate > 0) {
@@ -162,7 +162,7 @@ static void answered(struct load *l, struct load_conn *c, uint32_t id, bool good
 {
     struct load_slot *s = &c->sent[id & c->sent_mask];
     if (s->due_ns == 0 || s->id != id) {
-        l->counts.id_errors++;
+        sp_load_counts(l)->id_errors++;
         return;
     }
     uint64_t due_ns = s->due_ns;
@@ -173,12 +173,25 @@ static void answered(struct load *l, struct load_conn *c, uint32_t id, bool good
     uint64_t counted_ns = l->set.rate > 0 ? due_ns : now_ns; /* the moment that must lie in the window */
     if (!l->measuring || counted_ns < l->from_ns || counted_ns >= l->to_ns)
         return;
+    uint64_t window = (counted_ns - l->from_ns) / (uint64_t)(l->set.secs * 1e9);
+    struct load_window *w =
+        &l->window[window < (uint64_t)l->set.windows ? window : (uint64_t)l->set.windows - 1];
     if (!good) {
-        l->counts.bad_status++;
+        w->counts.bad_status++;
         return;
     }
-    l->counts.ok++;
-    sp_load_histogram_add(&l->latency, now_ns > due_ns ? now_ns - due_ns : 0);
+    w->counts.ok++;
+    sp_load_histogram_add(&w->latency, now_ns > due_ns ? now_ns - due_ns : 0);
+}
+
+/* After a loss: a held connection stays lost; a settled one is dialled when its next request is due, as the
+ * pool of a client does; all others at once. */
+static void dial_again(struct load *l, struct load_conn *c)
+{
+    bool idle = c->due_head == c->due_tail;
+    if (l->set.hold || l->stopping || (l->set.settle && idle))
+        return;
+    sp_load_conn_dial(l, c);
 }
 
 /* The connection is gone: count what went with it and dial again. */
@@ -186,25 +199,23 @@ static void lost(struct load *l, struct load_conn *c, bool reset)
 {
     bool was_up = c->up;
     if (!was_up) {
-        l->counts.connect_errors++;
+        sp_load_counts(l)->connect_errors++;
     } else if (!l->stopping) {
-        l->counts.resets += reset;
-        l->counts.closes++;
-        l->counts.closes_busy += c->under_way > 0;
-        l->counts.failed += c->under_way;
+        sp_load_counts(l)->resets += reset;
+        sp_load_counts(l)->closes++;
+        sp_load_counts(l)->closes_busy += c->under_way > 0;
+        sp_load_counts(l)->failed += c->under_way;
     }
     memset(c->sent, 0, (c->sent_mask + 1) * sizeof *c->sent);
     c->under_way = 0;
     c->up = false;
     close(c->fd);
     c->fd = -1;
-    if (l->set.hold || l->stopping)
-        return;
-    if (!was_up) {
+    if (!was_up && !l->set.hold && !l->stopping) {
         struct timespec pause = { .tv_nsec = 1000000 }; /* nobody listens: do not spin */
         nanosleep(&pause, NULL);
     }
-    sp_load_conn_dial(l, c);
+    dial_again(l, c);
 }
 
 /* Read the head of an answer up to its empty line. */
@@ -219,7 +230,7 @@ static void http_head(struct load *l, struct load_conn *c, const char *p, const 
         if (strncasecmp(p, "content-length:", 15) == 0) {
             c->body_left = strtoul(p + 15, NULL, 10);
         } else if (strncasecmp(p, "connection: close", 17) == 0) {
-            l->counts.close_headers++;
+            sp_load_counts(l)->close_headers++;
             c->last_answer = true;
         } else if (strncasecmp(p, "transfer-encoding:", 18) == 0) {
             fprintf(stderr, "load: the answer has a transfer-encoding, which no server of the rig sends\n");
@@ -267,7 +278,7 @@ static bool take_bolt(struct load *l, struct load_conn *c, uint64_t now_ns)
     size_t left = c->in_len;
     while (left >= BOLT_RESPONSE) {
         if (p[0] != 1 || p[1] != 0) {
-            l->counts.id_errors++;
+            sp_load_counts(l)->id_errors++;
             return false;
         }
         size_t content = sp_rig_be32(p + 16);
@@ -290,14 +301,13 @@ static bool take_bolt(struct load *l, struct load_conn *c, uint64_t now_ns)
 static void renew(struct load *l, struct load_conn *c)
 {
     if (!l->stopping)
-        l->counts.closes++;
+        sp_load_counts(l)->closes++;
     memset(c->sent, 0, (c->sent_mask + 1) * sizeof *c->sent);
     c->under_way = 0;
     c->up = false;
     close(c->fd);
     c->fd = -1;
-    if (!l->set.hold && !l->stopping)
-        sp_load_conn_dial(l, c);
+    dial_again(l, c);
 }
 
 /* One read, and the answers in it. False when the connection was lost or renewed. */
@@ -313,7 +323,7 @@ static bool on_readable(struct load *l, struct load_conn *c)
         return false;
     }
     if (tcp) {
-        l->counts.bytes += l->measuring ? (uint64_t)n : 0;
+        sp_load_counts(l)->bytes += l->measuring ? (uint64_t)n : 0;
         return true;
     }
     c->in_len += (size_t)n;
@@ -357,10 +367,12 @@ void sp_load_conn_event(struct load *l, struct load_conn *c, uint32_t events)
 void sp_load_conn_due(struct load *l, struct load_conn *c, uint64_t due_ns, uint64_t now_ns)
 {
     if (c->due_tail - c->due_head >= LOAD_DUE) {
-        l->counts.overflow++;
+        sp_load_counts(l)->overflow++;
         return;
     }
     c->due[c->due_tail++ % LOAD_DUE] = due_ns;
+    if (c->fd < 0)
+        sp_load_conn_dial(l, c);
     refill(l, c, now_ns);
     if (c->up && c->out_len && !flush(l, c))
         lost(l, c, true);

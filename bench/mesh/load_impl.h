@@ -22,6 +22,7 @@ enum {
     LOAD_DUE = 1 << 14,       /* requests that may wait on one connection; more are counted as overflow */
     LOAD_SUB = 128,           /* steps in each power of two of the histogram: less than 1 % off */
     LOAD_BUCKETS = 58 * LOAD_SUB,
+    LOAD_WINDOWS = 8, /* most windows of a run */
 };
 
 /* A request under way. due_ns = 0: the slot is free. */
@@ -66,14 +67,20 @@ struct load_histogram {
     double sum_ns;
 };
 
+/* What was counted in one window: answers by the moment that counts for them, losses by when they came. */
+struct load_window {
+    struct load_counts counts;
+    struct load_histogram latency;
+};
+
 struct load_options {
     enum load_protocol protocol;
     struct sockaddr_in target;
-    int conns, depth;
+    int conns, depth, windows;
     double rate, warm_s, secs;
     size_t size;
     const char *path;
-    bool hold, marks, ask;
+    bool hold, settle, marks, ask;
 };
 
 struct load {
@@ -83,12 +90,18 @@ struct load {
     size_t request_len;
     char *drain;
     struct load_conn *conn;            /* `conns` of them */
-    uint64_t begin_ns, from_ns, to_ns; /* the counted window is [from_ns, to_ns) */
+    uint64_t begin_ns, from_ns, to_ns; /* counted is [from_ns, to_ns), in `windows` equal parts */
+    bool opening;                      /* each connection asks once; nothing is counted but losses */
     bool measuring, stopping;
-    uint64_t answers; /* since the start, in the window or not */
-    struct load_counts counts;
-    struct load_histogram latency;
+    uint64_t answers;           /* since the start, in a window or not */
+    struct load_window *window; /* `windows` of them */
+    int at;                     /* the window that runs; 0 before the first */
 };
+
+static inline struct load_counts *sp_load_counts(struct load *l)
+{
+    return &l->window[l->at].counts;
+}
 
 uint64_t sp_load_now(void);
 
@@ -105,7 +118,7 @@ void sp_load_conn_due(struct load *l, struct load_conn *c, uint64_t due_ns, uint
 void sp_load_histogram_add(struct load_histogram *h, uint64_t ns);
 double sp_load_histogram_us(const struct load_histogram *h, double quantile);
 
-/* The result as one line of JSON on standard output. */
-void sp_load_report(const struct load *l, double elapsed_s);
+/* The result, a line of JSON for each window, on standard output; `last_s` is how long the last one was. */
+void sp_load_report(const struct load *l, double last_s);
 
 #endif

@@ -1,4 +1,4 @@
-/* load_stat.c - latencies into a log-linear histogram, and the line that ends a run.
+/* load_stat.c - latencies into a log-linear histogram, and the lines that end a run.
  *
  * A bucket is a power of two cut into 128 equal steps, so that any value is given back with less than 0.8 %
  * of error, from one nanosecond to centuries, in 58 KiB and without a branch on the range:
@@ -55,10 +55,10 @@ double sp_load_histogram_us(const struct load_histogram *h, double quantile)
     return (double)h->max_ns / 1000.0;
 }
 
-void sp_load_report(const struct load *l, double elapsed_s)
+static void report_window(const struct load_window *w, double elapsed_s)
 {
-    const struct load_counts *n = &l->counts;
-    const struct load_histogram *h = &l->latency;
+    const struct load_counts *n = &w->counts;
+    const struct load_histogram *h = &w->latency;
     const struct {
         const char *name;
         uint64_t value;
@@ -84,5 +84,11 @@ void sp_load_report(const struct load *l, double elapsed_s)
     printf(",\"p50_us\":%.2f,\"p90_us\":%.2f,\"p99_us\":%.2f,\"p999_us\":%.2f,\"max_us\":%.2f}\n",
            sp_load_histogram_us(h, .5), sp_load_histogram_us(h, .9), sp_load_histogram_us(h, .99),
            sp_load_histogram_us(h, .999), (double)h->max_ns / 1000);
+}
+
+void sp_load_report(const struct load *l, double last_s)
+{
+    for (int i = 0; i < l->set.windows; i++)
+        report_window(&l->window[i], i + 1 < l->set.windows ? l->set.secs : last_s);
     fflush(stdout);
 }

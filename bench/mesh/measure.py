@@ -17,7 +17,6 @@ import fcntl
 import glob
 import json
 import os
-import shutil
 import signal
 import subprocess
 import sys
@@ -81,7 +80,7 @@ class Measure:
         if row.get('direct'):
             found.append('direct')
         for proxy, definition in self.definitions.items():
-            if self.options.proxies is rows.PROXIES and proxy not in row.get('proxies', rows.PROXIES):
+            if self.options.proxies is rows.PROXIES and proxy not in row.get('proxies', rows.USUAL):
                 continue
             if proxy.endswith('-splice') and row['mode'] != 'tcp':
                 continue
@@ -93,7 +92,7 @@ class Measure:
         return found, absent
 
     def rounds_of(self, name):
-        return min(self.options.rounds, rows.ROWS[name].get('rounds', self.options.rounds))
+        return rows.rounds(rows.ROWS[name], self.options.rounds)
 
     def estimate(self, names):
         """Seconds that the rows will take, without repeated runs."""
@@ -124,17 +123,21 @@ class Measure:
         return subjects
 
     def run_once(self, subject, row, bench, may_retry):
-        """One figure: a run that strangers disturbed is made again, and the quietest is kept."""
-        best = None
+        """One figure: a run that strangers disturbed is made again, and the quietest is kept. So is one that
+        failed; that it did is kept too."""
+        best, faults = None, []
         for attempt in range(1, self.options.attempts + 1):
             try:
                 figures = runs.KINDS[row['kind']](subject, row, bench)
             except (RuntimeError, OSError, ValueError, stand.NotMeasured, subprocess.TimeoutExpired) as fault:
                 figures = {'error': str(fault)[-300:]}       # recorded, not hidden
+                faults.append(figures['error'])
             if best is None or 'error' in best or figures.get('foreign', 9) < best.get('foreign', 9):
                 best = dict(figures, attempts=attempt)
             if ('error' not in best and best.get('foreign', 0) < self.options.foreign) or not may_retry():
                 break
+        if faults and 'error' not in best:
+            best['error_before'] = faults[0]
         return best
 
     def measure(self, name):
@@ -144,19 +147,18 @@ class Measure:
             row['secs'] = self.options.secs
         rounds, began = self.rounds_of(name), time.monotonic()
         limit = self.estimate([name]) * (1 + RETRY_SHARE)
-        missing = [tool for tool in runs.NEEDS.get(row['kind'], []) if not shutil.which(tool)]
+        lacking = runs.lacking(row)
         say(f"bench: {name}: {row['title']}")
         taken = {}
         bench = runs.Bench(stand.Backend(self.ports, self.options.nice), self.options.nice)
         subjects = []
         try:
-            if missing:
-                absent.update({proxy: f'{missing[0]} is not installed' for proxy in self.candidates(name)[0]})
+            if lacking:
+                absent.update({proxy: lacking for proxy in self.candidates(name)[0]})
             else:
                 subjects = self.stand_up(name, row, bench, absent)
             for turn in range(rounds if subjects else 0):
-                first = turn % len(subjects)
-                for subject in subjects[first:] + subjects[:first]:
+                for subject in runs.in_turn(subjects, turn):
                     figures = self.run_once(subject, row, bench, lambda: time.monotonic() - began < limit)
                     taken.setdefault(subject.name, []).append(figures)
                 say(f'bench: {name}: round {turn + 1} of {rounds}, {time.monotonic() - began:.0f} s')

@@ -4,12 +4,20 @@
 Run by meson when the benchmarks are built, or by hand: bench/mesh/measure_test.py
 """
 
+import contextlib
 import io
 import json
 import os
 import re
+import shutil
+import socket
+import subprocess
+import tempfile
+import threading
 import unittest
 
+import measure
+import procfs
 import rows
 import runs
 import stand
@@ -55,6 +63,46 @@ class Figures(unittest.TestCase):
         held = summary.goals({'goals': [('ratio', 1.15)]}, {'ratio': {'median': 1.15}})
         missed = summary.goals({'goals': [('ratio', 1.15)]}, {'ratio': {'median': 1.16}})
         self.assertEqual([held[0]['held'], missed[0]['held']], [True, False])
+
+    def test_goal_of_what_must_never_happen_is_missed_by_one_bad_round(self):
+        found = summary.goals({'goals': [('failed', 0, 'max')]}, {'failed': {'median': 0, 'max': 1}})
+        self.assertEqual([found[0]['held'], found[0]['figure'], found[0]['what']], [False, 1, 'failed max'])
+
+    def test_goal_without_a_figure_is_not_held(self):
+        found = summary.goals({'goals': [('ratio', 1.15)]}, {})
+        self.assertEqual([found[0]['held'], found[0]['figure']], [False, None])
+
+    def test_upgrade_is_charged_with_what_its_window_has_above_the_one_without(self):
+        def window(max_us, closes):
+            return {'max_us': max_us, 'p99_us': 1.0, 'p999_us': 2.0, 'failed': 0, 'closes': closes, 'ok': 4000}
+        found = runs.beside(window(6500.0, 1), window(9000.0, 32))
+        self.assertAlmostEqual(found['longer_ms'], 2.5)
+        self.assertEqual([found['longest_ms'], found['without_longest_ms']], [9.0, 6.5])
+        self.assertEqual([found['closes'], found['without_closes']], [32, 1])
+
+    def test_difference_is_taken_within_the_round(self):
+        taken = {'sampan': [{'longest_ms': 9.0, 'without_longest_ms': 8.0, 'longer_ms': 1.0},
+                            {'longest_ms': 30.0, 'without_longest_ms': 28.0, 'longer_ms': 2.0},
+                            {'longest_ms': 5.0, 'without_longest_ms': 1.0, 'longer_ms': 4.0}]}
+        found = summary.summed('sampan', rows.ROWS['reload'], taken)
+        self.assertEqual(found['longer_ms'], {'median': 2.0, 'min': 1.0, 'max': 4.0, 'rounds': 3})
+
+    def test_each_subject_is_measured_at_each_place_and_not_always_behind_the_same(self):
+        subjects = ['direct', 'relay', 'sampan', 'nginx', 'envoy']
+        orders = [runs.in_turn(subjects, turn) for turn in range(2 * len(subjects))]
+        for place in range(len(subjects)):
+            self.assertEqual(sorted(order[place] for order in orders), sorted(subjects * 2))
+        before = {order[order.index('sampan') - 1] for order in orders if order[0] != 'sampan'}
+        self.assertEqual(before, {'relay', 'nginx'})
+
+    def test_short_windows_make_more_rounds_and_rare_rows_fewer(self):
+        self.assertEqual(rows.rounds(rows.ROWS['two_hops'], 5), 15)
+        self.assertEqual(rows.rounds(rows.ROWS['mem'], 5), 2)
+        self.assertEqual(rows.rounds(rows.ROWS['mem'], 1), 1)
+
+    def test_row_that_needs_more_files_than_a_process_may_have_says_so(self):
+        self.assertEqual(runs.lacking({'kind': 'start'}), '')
+        self.assertIn('open files', runs.lacking({'kind': 'start', 'files': 1 << 62}))
 
     def test_trace_gives_calls_for_each_request_and_counts_eagain_alone(self):
         text = ('41 readv(9, 0x7f, 1) = -1 EAGAIN (Resource temporarily unavailable)\n'
@@ -107,6 +155,84 @@ class Peers(unittest.TestCase):
     def test_row_of_no_name_ends_with_words(self):
         with self.assertRaises(SystemExit):
             rows.chosen(['http9'])
+
+
+class Processes(unittest.TestCase):
+    def test_tree_holds_children_of_children_and_not_what_has_ended(self):
+        with subprocess.Popen(['sh', '-c', 'sh -c "echo up; read -r word"; true'], stdin=subprocess.PIPE,
+                              stdout=subprocess.PIPE) as process:
+            self.assertEqual(process.stdout.readline(), b'up\n')
+            found = procfs.tree([process.pid])
+            self.assertEqual((found[0], len(found)), (process.pid, 2))
+            self.assertGreater(procfs.resident(found), procfs.resident(found[:1]))
+            process.communicate(b'\n')
+        self.assertEqual(procfs.tree([process.pid]), [])
+
+    def test_open_files_are_those_of_the_process_that_has_most(self):
+        before = procfs.descriptors([os.getpid()])
+        with open(os.devnull, encoding='utf-8'), open(os.devnull, encoding='utf-8'):
+            self.assertEqual(procfs.descriptors([os.getpid()]), before + 2)
+
+
+class Generator(unittest.TestCase):
+    """The compiled load generator against the back-end, or against a server that hangs up."""
+
+    @classmethod
+    def setUpClass(cls):
+        cls.folder = tempfile.mkdtemp(prefix='bench-test-')
+        cls.bin, stand.BIN = stand.BIN, cls.folder
+        measure.build()
+
+    @classmethod
+    def tearDownClass(cls):
+        stand.BIN = cls.bin
+        shutil.rmtree(cls.folder)
+
+    def load(self, port, *words):
+        command = [stand.tool('load'), '--port', str(port), *words]
+        return subprocess.run(command, capture_output=True, text=True, timeout=60, check=True).stdout.split('\n')
+
+    def test_each_window_counts_the_requests_that_were_due_in_it(self):
+        backend = stand.Backend(stand.Ports(32500))
+        try:
+            said = self.load(backend.ports['http1'], '--conns', '100', '--settle', '--rate', '1000', '--windows',
+                             '2', '--warm', '0.1', '--secs', '0.25', '--marks')
+        finally:
+            backend.stop()
+        self.assertEqual(said[:4], ['SETTLED 100', 'START', 'NEXT', 'END'])
+        windows = [json.loads(line) for line in said[4:6]]
+        lost = sum(window[key] for window in windows for key in ('unanswered', 'failed', 'closes'))
+        self.assertEqual(sum(window['ok'] for window in windows) + lost, 500)
+        self.assertLessEqual(max(window['ok'] for window in windows), 250)
+        self.assertEqual([window['connects'] for window in windows], [100, 0])
+
+    def test_settled_connection_that_is_lost_is_dialled_when_it_is_asked_for(self):
+        with HangsUp() as port:
+            said = self.load(port, '--conns', '3', '--settle', '--rate', '2', '--warm', '0', '--secs', '0.3')
+        figures = json.loads(said[0])
+        self.assertGreaterEqual(figures['closes'], 3)
+        self.assertLessEqual(figures['connects'], 4)        # one request is due, so at most one dials again
+
+
+class HangsUp:
+    """A server that answers one request on a connection and closes it."""
+
+    def __enter__(self):
+        self.listener = socket.create_server(('127.0.0.1', 0))
+        threading.Thread(target=self.serve, daemon=True).start()
+        return self.listener.getsockname()[1]
+
+    def __exit__(self, *_):
+        self.listener.shutdown(socket.SHUT_RDWR)
+        self.listener.close()
+
+    def serve(self):
+        with contextlib.suppress(OSError):
+            while True:
+                connection = self.listener.accept()[0]
+                with connection:
+                    connection.recv(4096)
+                    connection.sendall(b'HTTP/1.1 200 OK\r\ncontent-length: 0\r\n\r\n')
 
 
 class Tables(unittest.TestCase):

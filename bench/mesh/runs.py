@@ -10,12 +10,13 @@ import json
 import os
 import re
 import resource
+import shutil
 import signal
 import subprocess
 import tempfile
 import time
 
-from procfs import cpu, machine_busy, memory, read
+from procfs import cpu, descriptors, machine_busy, memory, read, resident
 from stand import LOAD_CORE, on_core, tool
 
 WARM_S = 0.4
@@ -36,9 +37,18 @@ class Bench:
     def output(self, command):
         return self.child(command).communicate(timeout=120)[0]
 
-    def load(self, subject, arguments, secs, *more, **options):
-        return self.child([tool('load'), '--port', str(subject.port), *arguments, '--warm', str(WARM_S),
-                           '--secs', str(secs), *more], **options)
+    def load(self, subject, row, *more, secs=None, **options):
+        return self.child([tool('load'), '--port', str(subject.port), *row['args'],
+                           '--warm', str(row.get('warm', WARM_S)), '--secs', str(secs or row['secs']), *more],
+                          **options)
+
+
+def in_turn(subjects, turn):
+    """The order of a round: another one first each time, and every second time backwards, so that nobody is
+    always measured in the wake of the same other."""
+    first = turn // 2 % len(subjects)
+    order = subjects[first:] + subjects[:first]
+    return order[::-1] if turn % 2 else order
 
 
 def resources(who):
@@ -77,13 +87,13 @@ def await_line(process, word):
     raise RuntimeError(f'the load generator ended before {word}')
 
 
-def result_of(process):
-    """The line of JSON that ends a run of `load`."""
+def results_of(process, count):
+    """The lines of JSON that end a run of `load`, one for each window."""
     lines = process.stdout.read().strip().splitlines()
     process.wait()
-    if not lines or not lines[-1].startswith('{'):
+    if len(lines) < count or not all(line.startswith('{') for line in lines[-count:]):
         raise RuntimeError('load: ' + ' '.join(lines[-3:]))
-    return json.loads(lines[-1])
+    return [json.loads(line) for line in lines[-count:]]
 
 
 # ---------------------------------------------------------------- CPU for each request, latency
@@ -142,7 +152,7 @@ def run_h2load(subject, row, bench):
 
 def run_load(subject, row, bench):
     """Our own generator marks its window, so that the CPU that is read covers just the counted time."""
-    process = bench.load(subject, row['args'], row['secs'], '--marks')
+    process = bench.load(subject, row, '--marks')
     await_line(process, 'START')
 
     def window():
@@ -150,7 +160,7 @@ def run_load(subject, row, bench):
         return {}
 
     figures = measured(subject, bench, window, [process.pid])
-    figures.update(result_of(process))
+    figures.update(results_of(process, 1)[0])
     if abs(figures['window_s'] - figures['secs']) > WINDOW_SLACK * figures['secs']:
         raise RuntimeError(f"the driver woke late: CPU of {figures['window_s']:.2f} s read for a load of "
                            f"{figures['secs']:.2f} s")
@@ -231,7 +241,7 @@ def count_answers(process):
 
 def run_syscalls(subject, row, bench):
     """Trace a proxy under a load that is under way already, so that no call of setting up is counted."""
-    load = bench.load(subject, row['args'], 60, '--marks', '--ask', stdin=subprocess.PIPE)
+    load = bench.load(subject, row, '--marks', '--ask', secs=60, stdin=subprocess.PIPE)
     await_line(load, 'START')
     with tempfile.NamedTemporaryFile(prefix='bench-strace-') as trace:
         pids = subject.pids()
@@ -253,28 +263,55 @@ def run_syscalls(subject, row, bench):
 
 
 # ---------------------------------------------------------------- hot upgrade
+LEAD_S = 0.5                    # from the border of the window to the upgrade
+LOOK_S = 0.05                   # between two looks at what the proxy holds
+WITHOUT = ('longest_ms', 'p99_us', 'p999_us', 'failed', 'closes', 'ok')  # kept of the window without upgrade
+
+
+def beside(without, upgraded):
+    """The figures of an upgrade: what its window shows, and its longest answer above that of the window of
+    the same load in which nothing happened."""
+    for window in (without, upgraded):
+        window['longest_ms'] = window['max_us'] / 1000
+    figures = dict(upgraded, longer_ms=upgraded['longest_ms'] - without['longest_ms'])
+    figures.update({'without_' + key: without[key] for key in WITHOUT})
+    return figures
+
+
 def run_reload(subject, row, bench):
-    """Upgrade in the middle of a steady load; what that load lost, and how long its longest answer took."""
-    lead_s, tail_s = 1.5, 1.5
-    instance = subject.instances[0]
+    """One steady load, two windows of one length; the upgrade falls into the second. The driver does the same
+    in both, since it shares a core with the load."""
+    most = {'peak_rss': 0, 'peak_files': 0}
+
+    def look_until(end, pids_before):
+        while time.perf_counter() < end:
+            pids = [pid for pid in subject.pids() if pid not in pids_before]
+            most['peak_rss'] = max(most['peak_rss'], resident(pids))
+            most['peak_files'] = max(most['peak_files'], descriptors(pids))
+            time.sleep(LOOK_S)
+
     try:
         subject.start(hot=True)
-        first, peak = set(subject.pids()), 0
-        load = bench.load(subject, row['args'], row['secs'], '--marks')
+        old = set(subject.pids())
+        upgrade = subject.instances[0].prepare_reload()
+        waiting = set(subject.pids()) - old
+        load = bench.load(subject, row, '--windows', '2', '--marks')
+        if 'live' in row:
+            live = int(await_line(load, 'SETTLED').split()[1])
+            if live < row['live']:
+                raise RuntimeError(f"only {live:,} of {row['live']:,} connections live")
         await_line(load, 'START')
-        time.sleep(lead_s)
-        instance.reload()
+        look_until(time.perf_counter() + row['secs'] - LOOK_S, waiting)
+        await_line(load, 'NEXT')
         began = time.perf_counter()
-        while time.perf_counter() - began < row['secs'] - lead_s - tail_s:
-            peak = max(peak, memory(subject.pids())[0])
-            time.sleep(0.25)
-        figures = result_of(load)
+        look_until(began + LEAD_S, waiting)
+        upgrade()
+        look_until(began + row['secs'] - LOOK_S, ())
+        figures = beside(*results_of(load, 2))
         now = set(subject.pids())
-        figures.update(peak_rss=peak, new_pids=len(now - first), old_pids_left=len(now & first),
-                       longest_ms=figures['max_us'] / 1000)
-        if not now - first:
+        if not now - old:
             raise RuntimeError('no new process took over')
-        return figures
+        return dict(figures, **most, new_pids=len(now - old), old_pids_left=len(now & old))
     finally:
         subject.stop()
 
@@ -283,3 +320,14 @@ KINDS = {'wrk': run_wrk, 'h2load': run_h2load, 'load': run_load, 'mem': run_mem,
          'syscalls': run_syscalls, 'reload': run_reload}
 STARTS_ITSELF = ('mem', 'start', 'reload')
 NEEDS = {'wrk': ['wrk'], 'h2load': ['h2load', 'nghttpd'], 'syscalls': ['strace']}
+
+
+def lacking(row):
+    """Why this machine cannot run a row at all; '' where it can."""
+    for name in NEEDS.get(row['kind'], []):
+        if not shutil.which(name):
+            return f'{name} is not installed'
+    most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    if row.get('files', 0) > most:
+        return f"needs {row['files']:,} open files for a process; the hard limit here is {most:,}"
+    return ''

@@ -30,6 +30,7 @@ PROXY_CORE, LOAD_CORE = 0, 1
 FILES_WANTED = 200000
 START_TIMEOUT_S = 15
 MODES = ('http1', 'h2', 'bolt', 'tcp')
+AT_WORD = ['sh', '-c', 'read -r word; exec "$@" </dev/null', 'sh']
 
 LIBC = ctypes.CDLL(None)
 PR_SET_PDEATHSIG = 1
@@ -227,13 +228,16 @@ class Instance:
                 text = text.replace(f'@{key}@', str(value))
         return text
 
-    def spawn(self, command):
+    def spawn(self, command, at_word=False):
+        """Start a program; with `at_word` it waits for a line on standard input before it becomes itself."""
         environment = dict(os.environ)
         environment.update(self.definition.raw.get('env', {}))
         self.command = [self.fill(part) for part in command]
+        words = AT_WORD + self.command if at_word else self.command
         with open(os.path.join(self.folder, 'log.txt'), 'ab') as log:
             self.processes.append(subprocess.Popen(
-                self.command, preexec_fn=on_core(PROXY_CORE, self.nice), stdin=subprocess.DEVNULL,
+                words, preexec_fn=on_core(PROXY_CORE, self.nice),
+                stdin=subprocess.PIPE if at_word else subprocess.DEVNULL,
                 stdout=log, stderr=log, cwd=self.folder, env=environment))
 
     def start(self, hot=False):
@@ -255,13 +259,20 @@ class Instance:
             raise NotMeasured(f'did not start: {log or "no answer, no words"}')
         return time.perf_counter() - began
 
-    def reload(self):
+    def prepare_reload(self):
+        """A function that begins the upgrade. What the driver itself needs for it, such as a fork of Python
+        on the core of the load, is done before: only the proxy's own work is in the window."""
         how = self.definition.raw['reload']
         if how['how'] == 'signal':
-            os.kill(self.processes[0].pid, getattr(signal, 'SIG' + how['signal']))
-        else:
-            self.epoch += 1
-            self.spawn(how['cmd'])
+            return lambda: os.kill(self.processes[0].pid, getattr(signal, 'SIG' + how['signal']))
+        self.epoch += 1
+        self.spawn(how['cmd'], at_word=True)
+        waiting = self.processes[-1].stdin
+
+        def begin():
+            waiting.write(b'\n')
+            waiting.close()
+        return begin
 
     def pids(self):
         return tree([process.pid for process in self.processes if process.poll() is None])

@@ -64,10 +64,10 @@ def summed(name, row, rows):
 
 
 def goals(row, summary):
-    """Each goal of a row against our own figures: (what, at most, figure, held)."""
+    """Each goal of a row against our own figures: what, at most, figure, held. No figure holds no goal."""
     found = []
-    for key, most in row.get('goals', []):
-        if key in summary:
-            figure = summary[key]['median']
-            found.append({'what': key, 'at_most': most, 'figure': figure, 'held': figure <= most})
+    for key, most, *which in row.get('goals', []):
+        figure = summary[key][which[0] if which else 'median'] if key in summary else None
+        found.append({'what': ' '.join([key, *which]), 'at_most': most, 'figure': figure,
+                      'held': figure is not None and figure <= most})
     return found

@@ -7,7 +7,7 @@ floor dim, what was not measured yellow.
 import sys
 
 GREEN, RED, YELLOW, DIM, BOLD, PLAIN = '\033[32m', '\033[31m', '\033[33m', '\033[2m', '\033[1m', '\033[0m'
-FLOORS = ('direct', 'relay', 'relay-splice')
+FLOORS = ('direct', 'relay', 'relay-again', 'relay-splice')
 
 
 def figure(summary, key, digits=1, scale=1.0):
@@ -94,8 +94,11 @@ RELOAD = [('requests', lambda s: figure(s, 'ok', 0)),
           ('closed (busy)', lambda s: f"{figure(s, 'closes', 0)} ({figure(s, 'closes_busy', 0)})"),
           ('resets', lambda s: figure(s, 'resets', 0)),
           ('refused', lambda s: figure(s, 'connect_errors', 0)),
-          ('p99.9 us', lambda s: figure(s, 'p999_us', 0)),
           ('longest ms', lambda s: between(s, 'longest_ms', 1)),
+          ('without upgrade', lambda s: between(s, 'without_longest_ms', 1)),
+          ('difference', lambda s: between(s, 'longer_ms', 1)),
+          ('old still there', lambda s: figure(s, 'old_pids_left', 0)),
+          ('files', lambda s: figure(s, 'peak_files', 0)),
           ('peak RSS MiB', lambda s: figure(s, 'peak_rss', 1, 1 / 1024))]
 
 
@@ -150,9 +153,12 @@ class Printer:
                 self.line(f"{proxy}: not measured: {entry['not_measured']}", YELLOW)
             for error in sorted({run['error'] for run in entry.get('rounds', []) if 'error' in run}):
                 self.line(f'{proxy}: a run failed: {error}', RED)
+            for error in sorted({run['error_before'] for run in entry.get('rounds', []) if 'error_before' in run}):
+                self.line(f'{proxy}: a run failed and was made again: {error}', YELLOW)
             for goal in entry.get('goals', []):
                 word, colour = ('held', GREEN) if goal['held'] else ('not held', RED)
-                what = f"{goal['what']} {goal['figure']:.2f}, goal at most {goal['at_most']}"
+                said = 'no figure' if goal['figure'] is None else f"{goal['figure']:.2f}"
+                what = f"{goal['what']} {said}, goal at most {goal['at_most']}"
                 self.line(f'{proxy}: {what}: {word}', colour)
         self.stream.flush()
 
