@@ -860,8 +860,8 @@ static void on_timer(struct sp_timer *timer)
     if (line->state == SP_LINE_CLOSING) {
         if (line->conn.out_bytes && now < line->conn.out_ns + STALL_NS)
             sp_timer_set(line->worker->loop, timer, LINGER_NS); /* it still reads our last words */
-        else
-            sp_line_close(line, line->why, true);
+        else /* a reset takes back what the kernel still holds for a slow reader */
+            sp_line_close(line, line->why, line->conn.out_bytes > 0);
         return;
     }
     look_at_times(line, now);
