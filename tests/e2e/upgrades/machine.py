@@ -26,7 +26,7 @@ DEVICES = ["null", "zero", "full", "random", "urandom", "tty"]
 HOST_UNITS = "/lib/systemd/system"
 PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 SECONDS = 60
-UNSHARE = ["unshare", "--mount", "--propagation", "unchanged"]     # its own way to make mounts private fails in a chroot
+UNSHARE = ["unshare", "--mount", "--propagation", "unchanged"]    # its own way to make mounts private fails in a chroot
 
 
 def run(*argv, **more):
