@@ -60,6 +60,7 @@ public final class EchoServer
     private static final class Echo implements EchoService
     {
         private final Map<String, AtomicInteger> seen = new ConcurrentHashMap<>();
+        private final Account account = new Account();
 
         @Override
         public String echo(String text)
@@ -110,6 +111,25 @@ public final class EchoServer
         {
             AtomicInteger count = seen.get(key);
             return count == null ? 0 : count.get();
+        }
+
+        @Override
+        public byte[] enter(long number, byte[] body)
+        {
+            account.add(number, body);
+            return turn(body);
+        }
+
+        @Override
+        public void note(long number, byte[] body)
+        {
+            account.add(number, body);
+        }
+
+        @Override
+        public long[] account()
+        {
+            return account.sums();
         }
 
         @Override

@@ -24,6 +24,15 @@ public interface EchoService
     /** How many ticks of this key have been seen. */
     int ticks(String key);
 
+    /** The same as `turn`, and the call is entered into the account by its number. */
+    byte[] enter(long number, byte[] body);
+
+    /** One-way, and entered by its number too. */
+    void note(long number, byte[] body);
+
+    /** What `enter` and `note` have seen: calls, different numbers, bytes, and the sum of the bodies' digests. */
+    long[] account();
+
     /** A value with structure: nested, with numbers at the edges, a null, and text beyond ASCII. */
     Parcel carry(Parcel parcel);
 }
