@@ -22,6 +22,7 @@ build pkg:           libyaml-dev
 build pkg:           libpcre2-dev
 build pkg:           libc-ares-dev
 build pkg:           libxxhash-dev
+build pkg:           libsqlite3-dev
 build protoc         protobuf-compiler
 unit  pkg:           libcmocka-dev
 unit  protoc-c       protobuf-c-compiler
