@@ -173,6 +173,12 @@ ssize_t sp_fdpass_recv(int sock, void *out, size_t out_bytes, int *fds, uint32_t
     }
 }
 
+void sp_fdpass_shut(int sock)
+{
+    /* The kernel looks for it under the lock that queues a message. It fails where there is no peer. */
+    (void)shutdown(sock, SHUT_RD);
+}
+
 sp_err sp_fdpass_peer(int sock, uint32_t *ret_pid, uint32_t *ret_uid)
 {
     struct ucred peer;

@@ -17,6 +17,9 @@ sp_err sp_fdpass_send(int sock, const void *bytes, size_t len, const int *fds, u
 /* Received descriptors are close-on-exec. SP_E_LIMIT (all closed again) when more came than fit. */
 ssize_t sp_fdpass_recv(int sock, void *out, size_t out_bytes, int *fds, uint32_t fds_max, uint32_t *ret_count,
                        int timeout_ms) SP_MUST_USE;
+/* From here on the peer's messages are refused (SP_E_RESET there). What it had sent before is still received,
+ * then comes the end (0). So of each message both sides know whether it counts. We may go on sending. */
+void sp_fdpass_shut(int sock);
 sp_err sp_fdpass_peer(int sock, uint32_t *ret_pid, uint32_t *ret_uid) SP_MUST_USE;
 
 /* A Unix socket of whole messages (SOCK_SEQPACKET), mode 0600; "@name" = abstract. A socket at the path that

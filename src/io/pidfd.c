@@ -10,8 +10,11 @@
 #include "io/pidfd.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <stdio.h>
+#include <string.h>
 #include <sys/pidfd.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -119,4 +122,27 @@ sp_err sp_pidfd_wait(int fd, int timeout_ms)
     if (ready < 0 || one.revents & POLLNVAL)
         return err_of(ready < 0 ? errno : EBADF);
     return ready ? SP_OK : SP_E_TIMEOUT;
+}
+
+/* "PID (NAME) STATE ...": a name may have blanks and brackets in it, nothing behind it has. */
+static bool says_stopped(const char *line)
+{
+    const char *end = strrchr(line, ')');
+    return end && end[1] == ' ' && end[2] == 'T';
+}
+
+bool sp_pidfd_is_stopped(int fd, uint32_t pid)
+{
+    char path[64], line[512];
+    snprintf(path, sizeof(path), "/proc/%u/stat", pid);
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    if (file < 0)
+        return false;
+    ssize_t got = read(file, line, sizeof(line) - 1);
+    close(file);
+    if (got <= 0)
+        return false;
+    line[got] = 0;
+    /* Alive: then the number was its own until now. */
+    return says_stopped(line) && sp_pidfd_wait(fd, 0) == SP_E_TIMEOUT;
 }

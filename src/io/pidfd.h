@@ -18,6 +18,8 @@ sp_err sp_pidfd_peer(int sock, int *ret_fd, uint32_t *ret_pid, uint32_t *ret_uid
 sp_err sp_pidfd_may_end(int fd) SP_MUST_USE;
 /* By SIGKILL; it is gone when sp_pidfd_wait says so. */
 sp_err sp_pidfd_end(int fd) SP_MUST_USE;
+/* Is it stopped, as by SIGSTOP? `pid` is its number. False also where that cannot be seen. */
+bool sp_pidfd_is_stopped(int fd, uint32_t pid);
 /* SP_OK: it has ended (its descriptors were closed before); SP_E_TIMEOUT: it has not. 0 only looks. */
 sp_err sp_pidfd_wait(int fd, int timeout_ms) SP_MUST_USE;
 

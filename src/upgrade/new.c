@@ -17,8 +17,9 @@
  * When it is we who cannot go on, saying `no` is not enough: the old one may die in that very moment, and
  * nobody would serve. So whoever turns back waits for the old one's `abort`.
  *
- * An `abort` that is found after we had to kill its sender comes too late: it cannot go on any more, so we
- * do. It would have to wake from seconds of silence in the microseconds before the kill. */
+ * Who has waited too long shuts its ear before it kills: an `abort` that came until then is heard and counts,
+ * one that comes later is refused, and the old one then waits for our death instead of going on. So it is
+ * with us: where `running` is refused we do not begin before the old one is dead. */
 #include "upgrade/walk_impl.h"
 
 #include <unistd.h>
@@ -29,6 +30,9 @@
 
 /* Messages that one may say which we do not want to hear any more: all batches, and a few. */
 enum { FIRST_FDS = 256, TURN_BACK_MESSAGES = SP_WALK_FDS_MAX / SP_FDPASS_MAX + 16 };
+
+/* As many hello_ms more for one that is busy: a walk with another takes load_ms, run_ms and the burial. */
+enum { BUSY_TIMES = 3 };
 
 struct sp_walk_new {
     struct sp_walk_talk talk;
@@ -55,6 +59,27 @@ static sp_err connect_to(const char *path, const struct sp_walk_times *times, in
     return err;
 }
 
+/* One that is silent may be busy with another successor, and serves again soon. One that is stopped does not
+ * serve, and holds what we need. */
+static sp_err hear_hello(struct sp_walk_talk *talk, char trouble[SP_WALK_TROUBLE])
+{
+    uint32_t waited_ms = talk->times.hello_ms;
+    sp_err err = sp_walk_hear(talk, waited_ms);
+    bool stopped = err == SP_E_TIMEOUT && sp_pidfd_is_stopped(talk->process, talk->peer.pid);
+    if (err == SP_E_TIMEOUT && !stopped) {
+        waited_ms += BUSY_TIMES * talk->times.hello_ms;
+        err = sp_walk_hear(talk, BUSY_TIMES * talk->times.hello_ms);
+    }
+    if (!err && talk->kind == SP_WALK_HELLO)
+        return SP_OK;
+    sp_walk_words_for(talk, err, "hello", waited_ms, trouble);
+    if (stopped && sp_walk_end_peer(talk, 0))
+        return SP_E_MISSING;
+    if (err == SP_E_CLOSED && sp_pidfd_wait(talk->process, SP_WALK_GRACE_MS) == SP_OK)
+        return SP_E_MISSING;
+    return err == SP_E_TIMEOUT ? err : SP_E_UNSUPPORTED;
+}
+
 static sp_err greet(struct sp_walk_talk *talk, const struct sp_record_book *book, uint32_t workers,
                     const char *build, char trouble[SP_WALK_TROUBLE])
 {
@@ -63,17 +88,13 @@ static sp_err greet(struct sp_walk_talk *talk, const struct sp_record_book *book
         sp_walk_words(trouble, "process %u does not hear: %s", talk->peer.pid, sp_err_str(err));
         return err;
     }
-    err = sp_walk_hear(talk, talk->times.hello_ms);
-    if (!err && talk->kind == SP_WALK_HELLO) {
+    err = hear_hello(talk, trouble);
+    if (!err) {
         err = sp_walk_take_hello(talk, book, trouble);
         if (err) /* it hears the end otherwise */
             SP_IGNORE(sp_walk_say(talk, SP_WALK_NO, sp_str_c(trouble), NULL, 0, 0));
-        return err;
     }
-    sp_walk_words_for(talk, err, "hello", talk->times.hello_ms, trouble);
-    if (err == SP_E_CLOSED && sp_pidfd_wait(talk->process, SP_WALK_GRACE_MS) == SP_OK)
-        return SP_E_MISSING;
-    return err == SP_E_TIMEOUT ? err : SP_E_UNSUPPORTED;
+    return err;
 }
 
 sp_err sp_walk_new_greet(const char *path, const struct sp_record_book *book, uint32_t workers,
@@ -111,14 +132,12 @@ const struct sp_walk_peer *sp_walk_new_peer(const struct sp_walk_new *walk)
     return &walk->talk.peer;
 }
 
-int sp_walk_new_pidfd(const struct sp_walk_new *walk)
+int sp_walk_new_take_pidfd(struct sp_walk_new *walk)
 {
-    return walk->talk.process;
-}
-
-bool sp_walk_new_end_old(struct sp_walk_new *walk)
-{
-    return sp_walk_end_peer(&walk->talk, 0);
+    int fd = walk->old_is_dead ? -1 : walk->talk.process;
+    if (fd >= 0)
+        walk->talk.process = -1;
+    return fd;
 }
 
 void sp_walk_new_free(struct sp_walk_new *walk)
@@ -136,10 +155,26 @@ void sp_walk_new_free(struct sp_walk_new *walk)
 
 /* --- turning back and going alone ----------------------------------------------------------------------- */
 
-/* The old one has ended the talk, or hangs: see that it is dead. */
-static enum sp_walk_end bury(struct sp_walk_new *walk, uint32_t grace_ms)
+/* The next message. Where none comes in time nothing is waited for any more: what had come by then is heard
+ * to its end, SP_E_CLOSED. */
+static sp_err hear(struct sp_walk_new *walk, uint32_t wait_ms)
 {
-    walk->old_is_dead = walk->old_is_dead || sp_walk_end_peer(&walk->talk, grace_ms);
+    sp_err err = sp_walk_hear(&walk->talk, wait_ms);
+    if (err != SP_E_TIMEOUT)
+        return err;
+    sp_walk_shut(&walk->talk);
+    return sp_walk_hear(&walk->talk, 0);
+}
+
+static uint32_t grace_ms(const struct sp_walk_new *walk)
+{
+    return walk->talk.shut ? 0 : SP_WALK_GRACE_MS;
+}
+
+/* The old one has ended the talk, or hangs: see that it is dead. */
+static enum sp_walk_end bury(struct sp_walk_new *walk, uint32_t within_ms)
+{
+    walk->old_is_dead = walk->old_is_dead || sp_walk_end_peer(&walk->talk, within_ms);
     return walk->old_is_dead ? SP_WALK_ALONE : SP_WALK_RESUMED; /* two that serve would be worse than none */
 }
 
@@ -153,13 +188,15 @@ static enum sp_walk_end turn_back(struct sp_walk_new *walk, const char *words)
     if (err == SP_E_RESET)
         err = SP_OK; /* what it said before waits to be heard */
     for (int i = 0; !err && i < TURN_BACK_MESSAGES; i++) {
-        err = sp_walk_hear(talk, talk->times.yours_ms);
+        err = hear(walk, talk->times.yours_ms);
         if (!err && talk->kind == SP_WALK_ABORT)
             return SP_WALK_RESUMED;
         if (err == SP_E_INVALID || err == SP_E_LIMIT)
             err = SP_OK;
     }
-    return bury(walk, err == SP_E_CLOSED ? SP_WALK_GRACE_MS : 0);
+    if (err != SP_E_CLOSED)
+        sp_walk_shut(talk); /* it talks on and on, or does not hear: it is not waited for */
+    return bury(walk, grace_ms(walk));
 }
 
 enum sp_walk_end sp_walk_new_refuse(struct sp_walk_new *walk, const char *words)
@@ -228,9 +265,8 @@ static enum sp_walk_end take(struct sp_walk_new *walk, char trouble[SP_WALK_TROU
     struct sp_walk_talk *talk = &walk->talk;
     uint32_t wait_ms = talk->times.save_ms;
     for (bool whole = false; !whole;) {
-        sp_err err = sp_walk_hear(talk, walk->old_is_dead ? 0 : wait_ms);
-        bool part = !err && (talk->kind == SP_WALK_BATCH || talk->kind == SP_WALK_SET);
-        if (part) {
+        sp_err err = hear(walk, wait_ms);
+        if (!err && (talk->kind == SP_WALK_BATCH || talk->kind == SP_WALK_SET)) {
             err = take_one(walk, &whole);
             if (!err)
                 continue;
@@ -238,17 +274,13 @@ static enum sp_walk_end take(struct sp_walk_new *walk, char trouble[SP_WALK_TROU
                           sp_err_str(err));
             return turn_back(walk, trouble);
         }
-        if (walk->old_is_dead)
-            return SP_WALK_ALONE;
-        sp_walk_words_for(talk, err, "set", wait_ms, trouble);
+        sp_walk_words_for(talk, sp_walk_end_of(talk, err), "set", wait_ms, trouble);
         if (!err && talk->kind == SP_WALK_ABORT)
             return SP_WALK_RESUMED;
-        if (err != SP_E_CLOSED && err != SP_E_TIMEOUT)
-            return turn_back(walk, trouble);
-        if (bury(walk, err == SP_E_CLOSED ? SP_WALK_GRACE_MS : 0) == SP_WALK_RESUMED)
-            return SP_WALK_RESUMED;
-        /* What it said before it died is heard to the end. */
+        return err == SP_E_CLOSED ? bury(walk, grace_ms(walk)) : turn_back(walk, trouble);
     }
+    if (talk->shut && bury(walk, grace_ms(walk)) == SP_WALK_RESUMED) /* it hung behind its set */
+        return SP_WALK_RESUMED;
     return SP_WALK_MOVED;
 }
 
@@ -264,22 +296,29 @@ enum sp_walk_end sp_walk_new_take(struct sp_walk_new *walk, struct sp_record_rea
     return end;
 }
 
+/* `yours` has come: begin, unless the old one hears us no more: it is dead, or has lost its patience and ends
+ * us in this very moment. */
+static enum sp_walk_end begin(struct sp_walk_new *walk, char trouble[SP_WALK_TROUBLE])
+{
+    if (!sp_walk_say(&walk->talk, SP_WALK_RUNNING, SP_STR_NULL, NULL, 0, 0))
+        return SP_WALK_MOVED;
+    sp_walk_words(trouble, "process %u does not hear `running`", walk->talk.peer.pid);
+    return bury(walk, SP_WALK_GRACE_MS);
+}
+
 enum sp_walk_end sp_walk_new_finish(struct sp_walk_new *walk, char trouble[SP_WALK_TROUBLE])
 {
     struct sp_walk_talk *talk = &walk->talk;
     trouble[0] = 0;
+    if (walk->old_is_dead)
+        return SP_WALK_ALONE;
     /* As with `go`: what is wrong is heard. */
     SP_IGNORE(sp_walk_say(talk, SP_WALK_READY, SP_STR_NULL, NULL, 0, talk->times.yours_ms));
-    sp_err err = sp_walk_hear(talk, talk->times.yours_ms);
-    if (!err && talk->kind == SP_WALK_YOURS) {
-        /* One that does not hear it is dead, or will be by our caller's hand: it touches nothing now. */
-        SP_IGNORE(sp_walk_say(talk, SP_WALK_RUNNING, SP_STR_NULL, NULL, 0, 0));
-        return SP_WALK_MOVED;
-    }
-    sp_walk_words_for(talk, err, "yours", talk->times.yours_ms, trouble);
+    sp_err err = hear(walk, talk->times.yours_ms);
+    if (!err && talk->kind == SP_WALK_YOURS)
+        return begin(walk, trouble);
+    sp_walk_words_for(talk, sp_walk_end_of(talk, err), "yours", talk->times.yours_ms, trouble);
     if (!err && talk->kind == SP_WALK_ABORT)
-        return walk->old_is_dead ? SP_WALK_ALONE : SP_WALK_RESUMED;
-    if (err != SP_E_CLOSED && err != SP_E_TIMEOUT)
-        return turn_back(walk, trouble);
-    return bury(walk, err == SP_E_CLOSED ? SP_WALK_GRACE_MS : 0);
+        return SP_WALK_RESUMED;
+    return err == SP_E_CLOSED ? bury(walk, grace_ms(walk)) : turn_back(walk, trouble);
 }

@@ -8,12 +8,13 @@
  *
  * Up to `yours` nothing is lost by giving up: saving reads, and the new process touches no socket. So every
  * doubt ends in `abort`, which is always said, also to one that seems to have gone: an end without it tells
- * the new process that we are dead, and it would make sure of that. When abort cannot be delivered because
- * the new one takes no messages, it is the new one that must die before we go on.
+ * the new process that we are dead, and it would make sure of that. When abort cannot be delivered, because
+ * the new one takes no messages or has shut its ear (it takes us for dead), it is the new one that must die
+ * before we go on.
  *
- * From `yours` on we own nothing, and only the other's death gives it back. `running` found in the queue of
- * one that we had to kill means that it had begun: its sockets are no longer as we saved them, and this is a
- * crash of the successor, which nobody can undo by going on with old bytes.
+ * From `yours` on we own nothing. Patience over, the ear is shut; a `running` that came before has begun, and
+ * is not touched, however it goes on: its sockets are no longer as we saved them. Without one it has not
+ * begun, and cannot any more: it is ended, for it holds copies, and then everything is ours again.
  *
  * All of it blocks the main thread, for the times given at most, twice: telling the walk as callbacks of the
  * loop was drawn first, and gave every step two more ways to be entered. */
@@ -26,7 +27,8 @@
 
 struct sp_walk_old {
     struct sp_walk_talk talk;
-    bool over; /* nothing more is to be said */
+    bool asked; /* `go` has come */
+    bool over;  /* nothing more is to be said */
 };
 
 /* Say that we go on, and be sure that it is known. */
@@ -36,8 +38,10 @@ static void give_up(struct sp_walk_old *walk, const char *words)
         return;
     walk->over = true;
     sp_err err = sp_walk_say(&walk->talk, SP_WALK_ABORT, sp_str_c(words), NULL, 0, SP_WALK_GRACE_MS);
-    if (err && err != SP_E_RESET)
-        SP_IGNORE(sp_walk_end_peer(&walk->talk, 0)); /* it was not given anything yet */
+    if (!err || (err == SP_E_RESET && !walk->asked))
+        return;
+    /* It may have been given everything, so it must not live when we go on. */
+    SP_IGNORE(sp_walk_end_peer(&walk->talk, err == SP_E_RESET ? SP_WALK_GRACE_MS : 0));
 }
 
 /* --- the first half ------------------------------------------------------------------------------------- */
@@ -97,6 +101,11 @@ void sp_walk_old_refuse(int fd, const char *words)
     close(fd);
 }
 
+void sp_walk_old_abort(struct sp_walk_old *walk, const char *words)
+{
+    give_up(walk, words);
+}
+
 int sp_walk_old_fd(const struct sp_walk_old *walk)
 {
     return walk->talk.sock;
@@ -110,6 +119,14 @@ const struct sp_walk_peer *sp_walk_old_peer(const struct sp_walk_old *walk)
 uint32_t sp_walk_old_go_ms(const struct sp_walk_old *walk)
 {
     return walk->talk.times.go_ms;
+}
+
+int sp_walk_old_take_pidfd(struct sp_walk_old *walk)
+{
+    int fd = walk->asked ? walk->talk.process : -1;
+    if (fd >= 0)
+        walk->talk.process = -1;
+    return fd;
 }
 
 void sp_walk_old_free(struct sp_walk_old *walk)
@@ -177,6 +194,19 @@ static sp_err give(struct sp_walk_talk *talk, const struct sp_record_writer *wri
     return err;
 }
 
+/* Is `running` among what had come by now? Nothing that comes later counts. */
+static bool has_begun(struct sp_walk_talk *talk)
+{
+    sp_err err;
+    sp_walk_shut(talk);
+    do {
+        err = sp_walk_hear(talk, 0);
+        if (!err && talk->kind == SP_WALK_RUNNING)
+            return true;
+    } while (!err || err == SP_E_INVALID || err == SP_E_LIMIT); /* there is no more than had come */
+    return false;
+}
+
 /* `yours` has been said. */
 static enum sp_walk_end wait_running(struct sp_walk_old *walk, char trouble[SP_WALK_TROUBLE])
 {
@@ -189,13 +219,8 @@ static enum sp_walk_end wait_running(struct sp_walk_old *walk, char trouble[SP_W
         give_up(walk, trouble);
         return SP_WALK_RESUMED;
     }
-    if (!sp_walk_end_peer(talk, err == SP_E_CLOSED ? SP_WALK_GRACE_MS : 0))
+    if (has_begun(talk) || !sp_walk_end_peer(talk, err == SP_E_CLOSED ? SP_WALK_GRACE_MS : 0))
         return SP_WALK_MOVED; /* two that serve would be worse than none */
-    do {
-        err = sp_walk_hear(talk, 0);
-        if (!err && talk->kind == SP_WALK_RUNNING)
-            return SP_WALK_MOVED;
-    } while (!err || err == SP_E_INVALID || err == SP_E_LIMIT); /* the dead say no more than is there */
     return SP_WALK_RESUMED;
 }
 
@@ -221,6 +246,7 @@ enum sp_walk_end sp_walk_old_run(struct sp_walk_old *walk, const struct sp_walk_
         give_up(walk, trouble);
         return SP_WALK_RESUMED;
     }
+    walk->asked = true;
     struct sp_record_writer writer;
     sp_record_writer_init(&writer, talk->schema);
     err = save(walk, ops, arg, &writer, trouble);

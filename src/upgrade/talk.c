@@ -15,6 +15,12 @@
  * means a socket that was handed down by somebody else, or a process of another pid namespace, and both would
  * have us end the wrong process.
  *
+ * Two processes that wait for one another can both come to the end of their patience, or one just when the
+ * other acts. So who gives up shuts its ear first (sp_fdpass_shut): a message is either in the queue by then,
+ * and counts, or it is refused to its sender. `running` refused is no `running`: the new process must not
+ * start; `abort` refused is no `abort`: the old one must not go on. Killing first and looking at the queue
+ * then was tried before; it left an instant in which the killed one had already begun, and nobody served.
+ *
  * A hello is written as it lies in memory, with the tables' schema behind it. It is the one message that must
  * keep its form for ever: what changes the walk changes the magic, and is refused in words. */
 #include "upgrade/walk_impl.h"
@@ -163,6 +169,17 @@ static bool fits(uint8_t kind, uint32_t fd_count)
     case SP_WALK_ABORT: return fd_count == 0;
     }
     return false;
+}
+
+void sp_walk_shut(struct sp_walk_talk *talk)
+{
+    sp_fdpass_shut(talk->sock);
+    talk->shut = true;
+}
+
+sp_err sp_walk_end_of(const struct sp_walk_talk *talk, sp_err err)
+{
+    return err == SP_E_CLOSED && talk->shut ? SP_E_TIMEOUT : err;
 }
 
 sp_err sp_walk_hear(struct sp_walk_talk *talk, uint32_t timeout_ms)

@@ -17,6 +17,10 @@
  * one is dead, kills it when it hangs, and serves: with the records when the set is complete and whole (its
  * length and hash agree), else afresh on the listeners that it has.
  *
+ * Whoever has waited too long shuts its ear before it judges: what the other had said until then is heard and
+ * counts (`running`, `abort`, the set); what it says later is refused, and it knows. So there is no instant
+ * in which one begins and the other takes back.
+ *
  * Both sides block here, each in its main thread, for a bounded time; nothing else is served meanwhile by the
  * old one from `go` on. What is in the records this room does not know. */
 #ifndef SP_UPGRADE_WALK_H
@@ -72,6 +76,8 @@ sp_err sp_walk_old_greet(int fd, const struct sp_record_book *book, uint32_t wor
                          char trouble[SP_WALK_TROUBLE]) SP_MUST_USE;
 /* A connection that cannot be heard now (another walk is under way): says `no` and closes it. */
 void sp_walk_old_refuse(int fd, const char *words);
+/* A walk that waits for `go` is given up, for that reason: the new one is told. Free it then. */
+void sp_walk_old_abort(struct sp_walk_old *walk, const char *words);
 /* The descriptor to watch for reading. */
 int sp_walk_old_fd(const struct sp_walk_old *walk);
 const struct sp_walk_peer *sp_walk_old_peer(const struct sp_walk_old *walk);
@@ -81,6 +87,9 @@ uint32_t sp_walk_old_go_ms(const struct sp_walk_old *walk);
  * `trouble` says why, and ops->resume has been called if ops->save was. There is no other end. */
 enum sp_walk_end sp_walk_old_run(struct sp_walk_old *walk, const struct sp_walk_old_ops *ops, void *arg,
                                  char trouble[SP_WALK_TROUBLE]);
+/* After SP_WALK_RESUMED of the second half: the pidfd of the successor, the caller's from here on, as with
+ * sp_walk_new_take_pidfd: it may hold copies of our sockets, until it ends. */
+int sp_walk_old_take_pidfd(struct sp_walk_old *walk);
 /* Closes the descriptor, with `abort` when the walk was under way; NULL is fine. */
 void sp_walk_old_free(struct sp_walk_old *walk);
 
@@ -88,7 +97,8 @@ void sp_walk_old_free(struct sp_walk_old *walk);
 
 struct sp_walk_new;
 /* Connect to `path`. SP_E_MISSING: nobody is there (no socket, a dead one, or the old process died over it):
- * start afresh. SP_E_UNSUPPORTED: refused, in words. SP_E_DENIED, SP_E_TIMEOUT and others: it is there and
+ * start afresh. One that is stopped (SIGSTOP) and silent for hello_ms serves nobody: it is ended, and counts
+ * as dead. SP_E_UNSUPPORTED: refused, in words. SP_E_DENIED, SP_E_TIMEOUT and others: it is there and
  * goes on; the caller gives up. */
 sp_err sp_walk_new_greet(const char *path, const struct sp_record_book *book, uint32_t workers,
                          const char *build, const struct sp_walk_times *times, struct sp_walk_new **ret_walk,
@@ -108,11 +118,10 @@ enum sp_walk_end sp_walk_new_finish(struct sp_walk_new *walk, char trouble[SP_WA
  * caller ends by _exit. SP_WALK_ALONE: the old one is dead, nobody serves; the caller starts afresh (as a new
  * process, if it has loaded something), or fails for its supervisor to start it again. */
 enum sp_walk_end sp_walk_new_refuse(struct sp_walk_new *walk, const char *words);
-/* After SP_WALK_MOVED the old one exits by itself. Its pidfd is readable when it has (borrowed); while it
- * lives, sockets that we close stay open by its copies, so whoever waits in vain ends it. False: it could not
- * be. */
-int sp_walk_new_pidfd(const struct sp_walk_new *walk);
-bool sp_walk_new_end_old(struct sp_walk_new *walk);
+/* After SP_WALK_MOVED the old one exits by itself. Its pidfd, the caller's from here on, is readable when it
+ * has; while it lives, sockets that we close stay open by its copies, so whoever waits in vain ends it. -1:
+ * it is dead. */
+int sp_walk_new_take_pidfd(struct sp_walk_new *walk);
 /* Descriptors that nobody took are closed (not shut down: others may hold them). NULL is fine. */
 void sp_walk_new_free(struct sp_walk_new *walk);
 

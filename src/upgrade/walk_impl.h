@@ -36,7 +36,8 @@ struct sp_walk_set {
 
 struct sp_walk_talk {
     int sock;
-    int process; /* pidfd of the other side */
+    int process; /* pidfd of the other side; -1: the caller has it */
+    bool shut;   /* our ear */
     struct sp_walk_peer peer;
     struct sp_walk_times times;      /* none is 0 */
     struct sp_record_schema *schema; /* of the other side */
@@ -62,6 +63,11 @@ sp_err sp_walk_say_hello(struct sp_walk_talk *talk, const struct sp_record_book 
 /* The next message into `kind` and `body`. SP_E_CLOSED: the end, after all that was said; SP_E_TIMEOUT;
  * SP_E_INVALID: no message of this walk; SP_E_LIMIT: we have no room for its descriptors. */
 sp_err sp_walk_hear(struct sp_walk_talk *talk, uint32_t timeout_ms) SP_MUST_USE;
+/* The last of what has come by now, and the end behind it: nothing that is said later is heard, and whoever
+ * says it is told (SP_E_RESET). With the ear shut sp_walk_hear does not wait. */
+void sp_walk_shut(struct sp_walk_talk *talk);
+/* Why a talk has ended: SP_E_TIMEOUT where our ear is shut, SP_E_CLOSED where the other's end came. */
+sp_err sp_walk_end_of(const struct sp_walk_talk *talk, sp_err err);
 /* The hello just heard, into peer and schema. */
 sp_err sp_walk_take_hello(struct sp_walk_talk *talk, const struct sp_record_book *book,
                           char trouble[SP_WALK_TROUBLE]) SP_MUST_USE;

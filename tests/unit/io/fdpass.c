@@ -250,6 +250,24 @@ static void messages_stay_whole(void **state)
     assert_int_equal(rmdir(folder), 0);
 }
 
+static void behind_a_shut_ear_nothing_more_is_heard_and_all_that_came_before(void **state)
+{
+    int pair[2], got[1];
+    char bytes[16];
+    uint32_t count;
+    assert_int_equal(socketpair(AF_UNIX, SOCK_SEQPACKET | SOCK_CLOEXEC, 0, pair), 0);
+    assert_int_equal(sp_fdpass_send(pair[0], "first", 5, NULL, 0, 1000), 0);
+    assert_int_equal(sp_fdpass_send(pair[0], "second", 6, NULL, 0, 1000), 0);
+    sp_fdpass_shut(pair[1]);
+    assert_int_equal(sp_fdpass_send(pair[0], "third", 5, NULL, 0, 1000), SP_E_RESET);
+    assert_int_equal(sp_fdpass_recv(pair[1], bytes, sizeof(bytes), got, 1, &count, 1000), 5);
+    assert_int_equal(sp_fdpass_recv(pair[1], bytes, sizeof(bytes), got, 1, &count, 1000), 6);
+    assert_int_equal(sp_fdpass_recv(pair[1], bytes, sizeof(bytes), got, 1, &count, 1000), 0);
+    assert_int_equal(sp_fdpass_send(pair[1], "reply", 5, NULL, 0, 1000), 0);
+    assert_int_equal(sp_fdpass_recv(pair[0], bytes, sizeof(bytes), got, 1, &count, 1000), 5);
+    close_fds(pair, 2);
+}
+
 static void a_dead_socket_is_replaced_and_a_living_one_when_asked(void **state)
 {
     int first, second, third, near, far;
@@ -317,6 +335,7 @@ int main(void)
         cmocka_unit_test(a_long_message_brings_its_descriptors_once),
         cmocka_unit_test(the_peer_is_known_by_pid_and_uid),
         cmocka_unit_test(messages_stay_whole),
+        cmocka_unit_test(behind_a_shut_ear_nothing_more_is_heard_and_all_that_came_before),
         cmocka_unit_test(a_dead_socket_is_replaced_and_a_living_one_when_asked),
         cmocka_unit_test(what_is_no_socket_is_left_alone),
         cmocka_unit_test(an_abstract_name_is_taken_once),

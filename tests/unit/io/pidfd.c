@@ -87,6 +87,28 @@ static void a_peer_is_ended(void **state)
     close(listening);
 }
 
+static void a_stopped_peer_is_seen(void **state)
+{
+    char path[64];
+    int listening = listen_at(path), sock, fd, status;
+    uint32_t pid, uid;
+    pid_t child = child_at(path, listening, &sock, wait_for_ever);
+    assert_int_equal(sp_pidfd_peer(sock, &fd, &pid, &uid), 0);
+    assert_false(sp_pidfd_is_stopped(fd, pid));
+    assert_int_equal(kill(child, SIGSTOP), 0);
+    assert_int_equal(waitpid(child, &status, WUNTRACED), child);
+    assert_true(WIFSTOPPED(status) && sp_pidfd_is_stopped(fd, pid));
+    assert_int_equal(kill(child, SIGCONT), 0);
+    assert_int_equal(waitpid(child, &status, WCONTINUED), child);
+    assert_true(WIFCONTINUED(status) && !sp_pidfd_is_stopped(fd, pid));
+    assert_int_equal(sp_pidfd_end(fd), 0);
+    assert_int_equal(waitpid(child, &status, 0), child);
+    assert_false(sp_pidfd_is_stopped(fd, pid)); /* whoever has its number by now */
+    close(fd);
+    close(sock);
+    close(listening);
+}
+
 static void a_peer_that_is_dead_is_not_held(void **state)
 {
     char path[64];
@@ -159,6 +181,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_peer_is_seen_to_end),
         cmocka_unit_test(a_peer_is_ended),
+        cmocka_unit_test(a_stopped_peer_is_seen),
         cmocka_unit_test(a_peer_that_is_dead_is_not_held),
         cmocka_unit_test(who_connects_holds_the_one_that_listens),
         cmocka_unit_test(a_socket_that_outlived_its_process_is_nobodys),

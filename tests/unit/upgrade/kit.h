@@ -51,6 +51,8 @@ enum act {
     DEAF,
     /* Nonsense, and then `running` all the same, at NEW_OWNS. */
     LATE,
+    /* Hears nothing any more, at OLD_ASKED or NEW_LOADED. */
+    SHUT,
 };
 
 /* Where. The first of each side are the start. */

@@ -58,7 +58,8 @@ static bool stray(struct play *play, enum step step)
         put_in(play, nonsense, sizeof(nonsense));
         put_in(play, "U", 1);
         must(kill((pid_t)play->talk.peer.pid, SIGCONT) == 0);
-        return true;
+        serve(play, 'n', 'm', "");
+    case SHUT: sp_walk_shut(&play->talk); return false;
     case EMPTY_BATCH:
         must(sp_walk_say(&play->talk, SP_WALK_BATCH, SP_STR_NULL, NULL, 0, 1000) == SP_OK);
         return false;
@@ -153,6 +154,8 @@ static void scripted_old(struct play *play)
         old_goes_on(play);
     old_says(play, SP_WALK_YOURS, SP_STR_NULL, NULL);
     (void)stray(play, OLD_GAVE);
+    if (play->act == SHUT)
+        wait_to_be_killed(play);
     if (talk->sock >= 0)
         must(sp_walk_hear(talk, PATIENCE_MS) == SP_OK && talk->kind == SP_WALK_RUNNING);
     leave(play, 'o', 'm', "");
@@ -215,6 +218,8 @@ static void scripted_new(struct play *play)
     new_takes_set(play);
     if (stray(play, NEW_LOADED))
         new_gives_up(play);
+    if (play->act == SHUT)
+        wait_to_be_killed(play);
     new_says(play, SP_WALK_READY);
     if (stray(play, NEW_READY))
         new_gives_up(play);
@@ -255,7 +260,7 @@ static void check(enum step step, const char *want, void (*old_main)(struct play
 /* Crash, hang, nonsense, end, refusal. */
 static void an_old_one_that_fails_before_hello_serves_unless_it_is_dead(void **state)
 {
-    check(OLD_ACCEPTED, "nf or or or or", scripted_old, real_new);
+    check(OLD_ACCEPTED, "nf nf or or or", scripted_old, real_new); /* to hang is to be stopped */
 }
 
 static void an_old_one_that_fails_before_go_is_followed_afresh(void **state)
@@ -326,7 +331,7 @@ static void a_new_one_that_hangs_behind_running_still_owns_it_all(void **state)
 /* Both real: crash, hang, and refusal where the caller can. */
 static void real_ones_may_fail_wherever_their_own_code_runs(void **state)
 {
-    check(OLD_ACCEPTED, "nf os -- -- --", real_old, real_new);
+    check(OLD_ACCEPTED, "nf nf -- -- --", real_old, real_new);
     check(OLD_GREETED, "nf nf -- -- --", real_old, real_new);
     check(OLD_WENT, "nf nf -- -- or", real_old, real_new);
     check(NEW_GREETED, "or or -- -- or", real_old, real_new);
@@ -364,26 +369,46 @@ static void a_set_that_is_not_whole_is_turned_back(void **state)
     }
 }
 
-/* The old one that does not go on, as if it did: the test shall hear of it. */
-static void ending_old(struct play *play)
-{
-    char trouble[SP_WALK_TROUBLE] = "";
-    struct sp_walk_old *walk;
-    must(sp_walk_old_greet(accept_one(play), &counter_book, 2, "9.8.7", NULL, &walk, trouble) == SP_OK);
-    wait_readable(sp_walk_old_fd(walk));
-    must(sp_walk_old_run(walk, &counter_ops, play, trouble) == SP_WALK_MOVED && play->resumed == 0);
-    serve(play, 'o', 'm', trouble);
-}
-
-static void one_that_had_to_be_killed_behind_running_is_not_followed(void **state)
+/* Whatever else it says: it has begun, and is not ended. */
+static void one_that_has_said_running_is_left_alone(void **state)
 {
     struct play play;
+    struct told other;
     play_init(&play);
     play.step = NEW_OWNS;
     play.act = LATE;
-    struct told told = play_run(&play, ending_old, scripted_new, NULL);
+    assert_int_equal(play_run(&play, real_old, scripted_new, &other).who, 'n');
+    assert_int_equal(other.how, 'm');
+    assert_non_null(strstr(other.trouble, "was not understood where `running` belongs"));
+}
+
+/* The old one takes everything back while the new one wakes: the latter begins over its dead body only. */
+static void a_running_that_is_refused_is_no_beginning(void **state)
+{
+    struct play play;
+    play_init(&play);
+    play.step = OLD_ASKED;
+    play.act = SHUT;
+    struct told other, told = play_run(&play, scripted_old, real_new, &other);
+    assert_int_equal(told.who, 'n');
     assert_int_equal(told.how, 'm');
-    assert_non_null(strstr(told.trouble, "was not understood where `running` belongs"));
+    assert_int_equal(other.who, 0); /* it was ended */
+    assert_non_null(strstr(told.trouble, "does not hear `running`"));
+}
+
+/* The new one takes the old one for dead while that wakes. */
+static void an_abort_that_is_refused_is_no_going_on(void **state)
+{
+    struct play play;
+    play_init(&play);
+    play.step = NEW_LOADED;
+    play.act = SHUT;
+    play.times = (struct sp_walk_times){ .load_ms = 300 };
+    struct told other, told = play_run(&play, real_old, scripted_new, &other);
+    assert_int_equal(told.who, 'o');
+    assert_int_equal(told.how, 'r');
+    assert_int_equal(other.who, 0);
+    assert_non_null(strstr(told.trouble, "did not say `ready` within 300 ms"));
 }
 
 /* More batches than a send buffer takes (about 280 on Linux 6.18), all of one descriptor. */
@@ -436,9 +461,10 @@ static void impatient_new(struct play *play)
     must(sp_walk_new_take(walk, &reader, trouble) == SP_WALK_MOVED);
     load_counter(play, reader);
     must(sp_walk_new_finish(walk, trouble) == SP_WALK_MOVED);
-    must(sp_walk_new_end_old(walk) && sp_pidfd_wait(sp_walk_new_pidfd(walk), 0) == SP_OK);
-    must(sp_walk_new_end_old(walk)); /* twice is fine */
+    int old = sp_walk_new_take_pidfd(walk);
+    must(old >= 0 && sp_walk_new_take_pidfd(walk) < 0);
     sp_walk_new_free(walk);
+    must(sp_pidfd_end(old) == SP_OK && sp_pidfd_wait(old, PATIENCE_MS) == SP_OK);
     serve(play, 'n', 'm', "");
 }
 
@@ -470,7 +496,9 @@ int main(void)
         cmocka_unit_test(a_new_one_that_hangs_behind_running_still_owns_it_all),
         cmocka_unit_test(an_abort_is_heard_though_ready_was_not),
         cmocka_unit_test(a_set_that_is_not_whole_is_turned_back),
-        cmocka_unit_test(one_that_had_to_be_killed_behind_running_is_not_followed),
+        cmocka_unit_test(one_that_has_said_running_is_left_alone),
+        cmocka_unit_test(a_running_that_is_refused_is_no_beginning),
+        cmocka_unit_test(an_abort_that_is_refused_is_no_going_on),
         cmocka_unit_test(one_that_cannot_be_told_to_give_up_is_ended),
         cmocka_unit_test(an_old_one_that_does_not_exit_can_be_ended),
         cmocka_unit_test(real_ones_may_fail_wherever_their_own_code_runs),
