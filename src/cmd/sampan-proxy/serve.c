@@ -17,6 +17,7 @@
  * address unasked, the address is first tried without it. */
 #include "cmd/sampan-proxy/serve.h"
 
+#include <fcntl.h>
 #include <sched.h>
 #include <signal.h>
 #include <stdio.h>
@@ -30,6 +31,7 @@
 #include "cmd/sampan-proxy/doors.h"
 #include "cmd/sampan-proxy/logsink.h"
 #include "cmd/sampan-proxy/options.h"
+#include "cmd/sampan-proxy/parting.h"
 #include "cmd/sampan-proxy/parts.h"
 #include "cmd/sampan-proxy/server.h"
 #include "cmd/sampan-proxy/sockfile.h"
@@ -101,7 +103,7 @@ static sp_err open_listener(struct server *server, const struct sp_listener_spec
     for (uint32_t w = 0; w < server->thread_count; w++) {
         struct thread *thread = &server->threads[w];
         if (is_unix && w > 0)
-            fd = dup(fd);
+            fd = fcntl(fd, F_DUPFD_CLOEXEC, 0);
         else if (!is_unix)
             err = open_address(spec, true, &fd);
         if (fd < 0)
@@ -255,7 +257,7 @@ void server_drain(struct server *server)
         return;
     }
     server->draining = true;
-    upgrade_close(server);
+    upgrade_drain(server);
     tell(server, "STOPPING=1\n");
     __atomic_store_n(&server->process.draining, true, __ATOMIC_RELAXED);
     sp_log_line(&server->log, SP_LOG_INFO, "draining", "seconds=%llu",
@@ -289,6 +291,7 @@ void server_stop_threads(struct server *server)
 static void take_down(struct server *server)
 {
     upgrade_close(server);
+    parting_end(server);
     doors_close_admin(server->doors);
     server_stop_threads(server);
     for (uint32_t i = 0; i < server->thread_count; i++)

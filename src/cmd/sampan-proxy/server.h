@@ -11,6 +11,7 @@
 #include "proxy/worker.h"
 
 struct doors;
+struct parting;
 struct proxy_config;
 struct proxy_options;
 struct server;
@@ -53,6 +54,7 @@ struct server {
     uint64_t drain_ns;
     struct upgrade *upgrade;   /* the way to a successor; NULL: there is none */
     struct takeover *takeover; /* while this process takes over */
+    struct parting *parting;   /* another process that should end by itself; NULL: there is none */
     uint32_t generation;       /* how many predecessors it had */
     uint32_t pipes;            /* of raw relays, for each worker */
     bool live, draining;

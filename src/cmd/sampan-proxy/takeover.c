@@ -17,6 +17,7 @@
  * listening ones among them are known by their addresses and used: their queues hold callers. */
 #include "cmd/sampan-proxy/takeover.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -28,6 +29,7 @@
 #include "cmd/sampan-proxy/config.h"
 #include "cmd/sampan-proxy/doors.h"
 #include "cmd/sampan-proxy/options.h"
+#include "cmd/sampan-proxy/parting.h"
 #include "cmd/sampan-proxy/server.h"
 #include "cmd/sampan-proxy/upgrade.h"
 #include "io/sock.h"
@@ -53,13 +55,21 @@ struct takeover {
     bool alone; /* the old one is dead and left no records */
 };
 
+static sp_err greet(const struct server *server, const char *path, struct sp_walk_new **ret_walk,
+                    char trouble[SP_WALK_TROUBLE])
+{
+    return sp_walk_new_greet(path, upgrade_book(), server->thread_count, SP_VERSION, NULL, ret_walk, trouble);
+}
+
 sp_err takeover_greet(struct server *server)
 {
     char path[BASEDIR_BYTES], trouble[SP_WALK_TROUBLE] = "";
     struct sp_walk_new *walk;
     sp_err err = basedir_path(server->options, server->config, ".sock", path);
     if (!err)
-        err = sp_walk_new_greet(path, upgrade_book(), server->thread_count, SP_VERSION, NULL, &walk, trouble);
+        err = greet(server, path, &walk, trouble);
+    if (err == SP_E_MISSING) /* it may just have handed over to another, which listens there by now */
+        err = greet(server, path, &walk, trouble);
     if (err == SP_E_MISSING) {
         sp_log_line(&server->log, SP_LOG_WARN, "nobody to take over from, starting afresh", "socket=%s",
                     path);
@@ -168,7 +178,7 @@ static sp_err share_unix(struct server *server, const struct sp_handoff_listener
     for (uint32_t i = 0; i < thread->fd_count; i++)
         if (sp_str_eq(thread->names[i], first->name))
             return 0;
-    int fd = dup(first->fd);
+    int fd = fcntl(first->fd, F_DUPFD_CLOEXEC, 0);
     if (fd < 0)
         return SP_E_NOFILE;
     thread->names[thread->fd_count] = first->name;
@@ -214,7 +224,8 @@ static sp_err spread(struct server *server)
 
 /* ---- of a dead one ---- */
 
-/* A listening TCP socket, and where. Unix sockets do not know their path here: they are bound anew. */
+/* A listening TCP socket, and where. Unix sockets do not know their path here: they are bound anew, so the
+ * old ones must not answer there any more. */
 static bool is_listening(struct server *server, int fd, sp_addr *ret_addr)
 {
     int listens = 0;
@@ -259,15 +270,14 @@ static sp_err find_by_address(struct server *server)
         return SP_E_NOMEM;
     for (uint32_t place = 1; place <= count; place++) {
         sp_addr addr;
-        int fd = take->reader->fds[place - 1];
-        if (fd < 0 || !is_listening(server, fd, &addr))
-            continue;
-        const struct sp_listener_spec *spec = spec_at(server, &addr);
+        int fd;
         if (sp_record_take_fd(take->reader, place, &fd))
             continue;
+        bool listens = is_listening(server, fd, &addr);
+        const struct sp_listener_spec *spec = listens ? spec_at(server, &addr) : NULL;
         if (spec)
             add_listener(take, spec, fd, &addr);
-        else if (take->door_count < DOORS_MAX)
+        else if (listens && take->door_count < DOORS_MAX)
             take->doors[take->door_count++] = (struct door){ .fd = fd, .addr = addr };
         else
             close(fd);
@@ -423,6 +433,7 @@ void takeover_end(struct server *server)
     for (uint32_t i = 0; i < take->door_count; i++)
         if (take->doors[i].fd >= 0)
             close(take->doors[i].fd); /* of a door that is configured no more */
+    parting_watch(server, sp_walk_new_take_pidfd(take->walk));
     sp_walk_new_free(take->walk);
     sp_mem_free(take->listeners);
     sp_mem_free(take);
@@ -436,9 +447,7 @@ void takeover_give_up(struct server *server, sp_err err)
     fprintf(stderr, "sampan-proxy: cannot take over: %s\n", words);
     if (!take->alone && sp_walk_new_refuse(take->walk, words) == SP_WALK_RESUMED)
         _exit(EXIT_FAILURE);
-    if (!take->alone) {
-        sp_log_line(&server->log, SP_LOG_ERROR, "the old process died meanwhile, starting anew", NULL);
-        execv("/proc/self/exe", server->options->argv);
-    }
+    sp_log_line(&server->log, SP_LOG_ERROR, "the old process died meanwhile, starting anew", NULL);
+    execv("/proc/self/exe", server->options->argv);
     _exit(EXIT_FAILURE);
 }

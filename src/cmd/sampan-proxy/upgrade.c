@@ -15,6 +15,10 @@
  * While a successor prepares, which may take long, nothing here waits for it: the loop tells when its next
  * message has come. From that message on the main thread blocks, for a bounded time: admin is not answered,
  * calls are not served. A second successor replaces one that still prepares: who asked last is who is wanted.
+ * A process that drains has been told to end, and turns successors away: half of it has gone.
+ *
+ * A successor that was given everything and then sent away ends by itself; one that hangs is ended
+ * (parting.c).
  *
  * The end of this process touches no socket: sockets belong to both processes by then, and a shutdown would
  * be heard by the peers. So it ends by _exit, when its successor has told its supervisor (it closes the
@@ -30,6 +34,7 @@
 #include "base/mem.h"
 #include "cmd/sampan-proxy/basedir.h"
 #include "cmd/sampan-proxy/doors.h"
+#include "cmd/sampan-proxy/parting.h"
 #include "cmd/sampan-proxy/serve.h"
 #include "cmd/sampan-proxy/server.h"
 #include "cmd/sampan-proxy/sockfile.h"
@@ -42,6 +47,8 @@
 #include "upgrade/walk.h"
 
 enum { TELL_MS = 5 * 1000 /* a successor tells its supervisor in that time */ };
+
+static const char drains[] = "it drains, and will end";
 
 struct upgrade {
     struct server *server;
@@ -156,9 +163,11 @@ static const struct sp_walk_old_ops walk_ops = { .save = save, .resume = resume 
 
 /* ---- a successor ---- */
 
-/* Whoever is at the other end sees the end of the connection. */
-static void forget(struct upgrade *up)
+/* Whoever is at the other end is told why. */
+static void forget(struct upgrade *up, const char *why)
 {
+    if (up->walk)
+        sp_walk_old_abort(up->walk, why);
     sp_timer_stop(up->server->loop, &up->late);
     sp_lookout_free(up->answer);
     up->answer = NULL;
@@ -173,6 +182,7 @@ static _Noreturn void leave(struct upgrade *up)
     SP_IGNORE(poll(&end, 1, TELL_MS));
     sp_log_line(&server->log, SP_LOG_INFO, "handed over", "generation=%u", server->generation);
     doors_write_logs(server->doors);
+    parting_end(server);
     _exit(EXIT_SUCCESS);
 }
 
@@ -189,9 +199,10 @@ static void on_answer(void *arg)
     case SP_WALK_RESUMED:
     case SP_WALK_ALONE:
         sp_log_line(log, SP_LOG_WARN, "upgrade given up, serving goes on", "why=\"%s\"", trouble);
+        parting_watch(up->server, sp_walk_old_take_pidfd(up->walk));
         break;
     }
-    forget(up);
+    forget(up, trouble);
 }
 
 static void on_late(struct sp_timer *timer)
@@ -199,7 +210,7 @@ static void on_late(struct sp_timer *timer)
     struct upgrade *up = SP_CONTAINER(timer, struct upgrade, late);
     sp_log_line(&up->server->log, SP_LOG_WARN, "upgrade given up, serving goes on",
                 "why=\"the successor was not ready after %u ms\"", sp_walk_old_go_ms(up->walk));
-    forget(up);
+    forget(up, "the successor takes too long");
 }
 
 static void on_knock(void *arg)
@@ -219,13 +230,18 @@ static void on_knock(void *arg)
         sp_log_line(&server->log, SP_LOG_WARN, "a successor was turned away", "why=\"%s\"", trouble);
         return;
     }
+    if (server->draining) {
+        sp_walk_old_abort(walk, drains);
+        sp_walk_old_free(walk);
+        return;
+    }
     if (up->walk)
         sp_log_line(&server->log, SP_LOG_WARN, "a second successor comes, the first is forgotten", NULL);
-    forget(up);
+    forget(up, "another successor has come");
     up->walk = walk;
     up->answer = sp_lookout_new(server->loop, sp_walk_old_fd(walk), on_answer, up);
     if (!up->answer) {
-        forget(up);
+        forget(up, "it has no memory left");
         return;
     }
     const struct sp_walk_peer *peer = sp_walk_old_peer(walk);
@@ -275,12 +291,18 @@ bool upgrade_is_taken(struct server *server)
     return true;
 }
 
+void upgrade_drain(struct server *server)
+{
+    if (server->upgrade)
+        forget(server->upgrade, drains);
+}
+
 void upgrade_close(struct server *server)
 {
     struct upgrade *up = server->upgrade;
     if (!up)
         return;
-    forget(up);
+    forget(up, "it ends");
     sp_lookout_free(up->door);
     if (up->listening >= 0)
         close(up->listening);

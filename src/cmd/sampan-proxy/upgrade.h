@@ -15,7 +15,9 @@ struct upgrade;
 void upgrade_open(struct server *server, bool replace);
 /* Is somebody alive behind that socket? */
 bool upgrade_is_taken(struct server *server);
-/* Draining or the end: nobody takes over any more. `server->upgrade` may be NULL. */
+/* Draining begins: whoever wants to take over is turned away from here on. */
+void upgrade_drain(struct server *server);
+/* The end. `server->upgrade` may be NULL, here and above. */
 void upgrade_close(struct server *server);
 
 /* What this program can save and load: kinds of all rooms, in the order of their numbers. */
