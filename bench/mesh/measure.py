@@ -25,6 +25,7 @@ import time
 import machine
 import rows
 import runs
+import sofarpc
 import stand
 import summary
 import table
@@ -96,8 +97,8 @@ class Measure:
 
     def estimate(self, names):
         """Seconds that the rows will take, without repeated runs."""
-        return sum(rows.ROWS[name]['seconds'] * self.rounds_of(name) * len(self.candidates(name)[0]) + 3
-                   for name in names)
+        return sum(rows.ROWS[name]['seconds'] * self.rounds_of(name) * len(self.candidates(name)[0])
+                   + rows.ROWS[name].get('before', 3) for name in names)
 
     def fit(self, names):
         """Take fewer rounds where the time allowed would not do for all, and say so."""
@@ -140,23 +141,32 @@ class Measure:
             best['error_before'] = faults[0]
         return best
 
+    def behind(self, row):
+        """The back-end of a row."""
+        lacking = runs.lacking(row)
+        if lacking:
+            raise stand.NotMeasured(lacking)
+        kind = sofarpc.Pair if row['kind'] == 'sofarpc' else stand.Backend
+        return kind(self.ports, self.options.nice)
+
     def measure(self, name):
         """All rounds of one row, into the result."""
         row, absent = dict(rows.ROWS[name]), self.candidates(name)[1]
         if self.options.secs and 'secs' in row:
             row['secs'] = self.options.secs
-        rounds, began = self.rounds_of(name), time.monotonic()
-        limit = self.estimate([name]) * (1 + RETRY_SHARE)
-        lacking = runs.lacking(row)
+        rounds, limit = self.rounds_of(name), self.estimate([name]) * (1 + RETRY_SHARE)
         say(f"bench: {name}: {row['title']}")
         taken = {}
-        bench = runs.Bench(stand.Backend(self.ports, self.options.nice), self.options.nice)
+        try:
+            bench = runs.Bench(self.behind(row), self.options.nice)
+        except stand.NotMeasured as reason:
+            absent.update({proxy: str(reason) for proxy in self.candidates(name)[0]})
+            self.keep(name, row, [], taken, absent, runs.Bench(None))
+            return
+        began = time.monotonic()
         subjects = []
         try:
-            if lacking:
-                absent.update({proxy: lacking for proxy in self.candidates(name)[0]})
-            else:
-                subjects = self.stand_up(name, row, bench, absent)
+            subjects = self.stand_up(name, row, bench, absent)
             for turn in range(rounds if subjects else 0):
                 for subject in runs.in_turn(subjects, turn):
                     figures = self.run_once(subject, row, bench, lambda: time.monotonic() - began < limit)
@@ -186,7 +196,8 @@ class Measure:
             proxies[proxy] = {'not_measured': reason}
         programs = {os.path.basename(command[0]): command for command in bench.commands}
         self.result['rows'][name] = {'setting': row, 'rounds': self.rounds_of(name), 'load': programs,
-                                     'backend': bench.backend.commands, 'proxies': proxies}
+                                     'backend': bench.backend.commands if bench.backend else [],
+                                     'proxies': proxies}
         self.printer.table(name, self.result['rows'][name])
 
     def write(self, path):

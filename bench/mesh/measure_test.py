@@ -15,11 +15,13 @@ import subprocess
 import tempfile
 import threading
 import unittest
+from unittest import mock
 
 import measure
 import procfs
 import rows
 import runs
+import sofarpc
 import stand
 import summary
 import table
@@ -100,6 +102,23 @@ class Figures(unittest.TestCase):
         self.assertEqual(rows.rounds(rows.ROWS['mem'], 5), 2)
         self.assertEqual(rows.rounds(rows.ROWS['mem'], 1), 1)
 
+    def test_calls_of_java_are_summed_up_as_the_generator_does(self):
+        line = json.dumps({'secs': 0.5, 'failed': 2, 'bad_status': 0,
+                           'latencies_ns': [1000 * n for n in range(200, 0, -1)]})
+        found = sofarpc.figures_of(line)
+        self.assertEqual([found[key] for key in ('p50_us', 'p90_us', 'p99_us', 'p999_us', 'max_us')],
+                         [100, 180, 198, 200, 200])
+        self.assertEqual([found['ok'], found['rps'], found['mean_us'], found['failed']], [200, 400, 100.5, 2])
+        self.assertNotIn('latencies_ns', found)
+        with self.assertRaises(RuntimeError):
+            sofarpc.figures_of('{"secs": 1, "failed": 9, "bad_status": 0, "latencies_ns": []}')
+
+    def test_row_that_needs_a_jdk_or_jars_says_what_to_type(self):
+        with mock.patch('shutil.which', lambda name: None):
+            self.assertIn('make bench-deps', runs.lacking(rows.ROWS['two_hops_java']))
+        with mock.patch('shutil.which', lambda name: name), mock.patch('sofarpc.JARS', '/nowhere'):
+            self.assertIn('tests/e2e/build.sh java', runs.lacking(rows.ROWS['two_hops_java']))
+
     def test_row_that_needs_more_files_than_a_process_may_have_says_so(self):
         self.assertEqual(runs.lacking({'kind': 'start'}), '')
         self.assertIn('open files', runs.lacking({'kind': 'start', 'files': 1 << 62}))
@@ -151,6 +170,10 @@ class Peers(unittest.TestCase):
         request = stand.bolt_request()
         sizes = int.from_bytes(request[14:16], 'big'), int.from_bytes(request[16:18], 'big')
         self.assertEqual(len(request), 22 + sum(sizes) + int.from_bytes(request[18:22], 'big'))
+
+    def test_bolt_heartbeat_is_a_head_alone(self):
+        beat = stand.bolt_heartbeat()
+        self.assertEqual([len(beat), beat[:4], beat[14:]], [22, b'\1\1\0\0', b'\0' * 8])
 
     def test_row_of_no_name_ends_with_words(self):
         with self.assertRaises(SystemExit):

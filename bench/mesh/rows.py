@@ -55,6 +55,12 @@ ROWS = {
         kind='load', mode='bolt', **SLICED, floor='relay', direct=True, hops=2,
         args=LATENCY_BOLT, goals=LATENCY_GOALS + [('pss_kib_each', 3 * 1024)],
         proxies=['relay', 'relay-again', 'sampan', 'envoy', 'mosn']),
+    'two_hops_java': dict(
+        title='SOFARPC Java, 1 KiB, 500 calls a second, two proxies of a kind in a row: added latency',
+        kind='sofarpc', mode='bolt', probe='beat', rate=500, **SLICED, before=12, floor='relay', direct=True,
+        hops=2,
+        goals=LATENCY_GOALS + [('pss_kib_each', 3 * 1024)],
+        proxies=['relay', 'relay-again', 'sampan', 'mosn']),
     'mem': dict(
         title='memory: idle, and with held HTTP/1.1 connections',
         kind='mem', mode='http1', seconds=7, rounds=2, floor='relay',
@@ -86,7 +92,7 @@ ROWS = {
 
 SETS = {
     'sidecar': ['http1_128', 'http1_4k', 'bolt', 'tcp', 'lat_http1', 'lat_bolt', 'two_hops',
-                'mem', 'mem_bolt', 'start', 'syscalls'],
+                'two_hops_java', 'mem', 'mem_bolt', 'start', 'syscalls'],
     'upgrade': ['reload', 'reload_bolt', 'reload_8000'],
     'identity': ['h2'],
 }

@@ -16,6 +16,7 @@ import subprocess
 import tempfile
 import time
 
+import sofarpc
 from procfs import cpu, descriptors, machine_busy, memory, read, resident
 from stand import LOAD_CORE, on_core, tool
 
@@ -150,23 +151,32 @@ def run_h2load(subject, row, bench):
     return for_each_request(measured(subject, bench, lambda: h2load_window(bench, command(secs), secs)))
 
 
-def run_load(subject, row, bench):
-    """Our own generator marks its window, so that the CPU that is read covers just the counted time."""
-    process = bench.load(subject, row, '--marks')
+def marked(subject, bench, process, generators, result):
+    """The run of a generator that marks its window, so that the CPU that is read covers just the counted time."""
     await_line(process, 'START')
 
     def window():
         await_line(process, 'END')
         return {}
 
-    figures = measured(subject, bench, window, [process.pid])
-    figures.update(results_of(process, 1)[0])
+    figures = measured(subject, bench, window, generators)
+    figures.update(result())
     if abs(figures['window_s'] - figures['secs']) > WINDOW_SLACK * figures['secs']:
         raise RuntimeError(f"the driver woke late: CPU of {figures['window_s']:.2f} s read for a load of "
                            f"{figures['secs']:.2f} s")
     if subject.hops > 1:
         figures['pss_kib_each'] = memory(subject.pids())[1] / subject.hops
     return for_each_request(figures)
+
+
+def run_load(subject, row, bench):
+    process = bench.load(subject, row, '--marks')
+    return marked(subject, bench, process, [process.pid], lambda: results_of(process, 1)[0])
+
+
+def run_sofarpc(subject, row, bench):
+    client = bench.backend.order(subject.port, row['rate'], row['warm'], row['secs'])
+    return marked(subject, bench, client, [], lambda: sofarpc.figures_of(await_line(client, '{')))
 
 
 # ---------------------------------------------------------------- memory, start
@@ -316,8 +326,8 @@ def run_reload(subject, row, bench):
         subject.stop()
 
 
-KINDS = {'wrk': run_wrk, 'h2load': run_h2load, 'load': run_load, 'mem': run_mem, 'start': run_start,
-         'syscalls': run_syscalls, 'reload': run_reload}
+KINDS = {'wrk': run_wrk, 'h2load': run_h2load, 'load': run_load, 'sofarpc': run_sofarpc, 'mem': run_mem,
+         'start': run_start, 'syscalls': run_syscalls, 'reload': run_reload}
 STARTS_ITSELF = ('mem', 'start', 'reload')
 NEEDS = {'wrk': ['wrk'], 'h2load': ['h2load', 'nghttpd'], 'syscalls': ['strace']}
 
@@ -327,6 +337,8 @@ def lacking(row):
     for name in NEEDS.get(row['kind'], []):
         if not shutil.which(name):
             return f'{name} is not installed'
+    if row['kind'] == 'sofarpc':
+        return sofarpc.lacking()
     most = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
     if row.get('files', 0) > most:
         return f"needs {row['files']:,} open files for a process; the hard limit here is {most:,}"

@@ -119,6 +119,11 @@ def bolt_request():
     return fixed + name + headers + b'x' * 16
 
 
+def bolt_heartbeat():
+    """What a server of any service answers."""
+    return struct.pack('>BBHBIBiHHI', 1, 1, 0, 1, 77, 1, 3000, 0, 0, 0)
+
+
 def receive(connection, count):
     data = b''
     while len(data) < count:
@@ -140,6 +145,10 @@ def answers(mode, port):
         finally:
             client.close()
     with socket.create_connection(('127.0.0.1', port), timeout=2) as connection:
+        if mode == 'beat':
+            connection.sendall(bolt_heartbeat())
+            head = receive(connection, 20)
+            return len(head) == 20 and head[:4] == b'\1\0\0\0' and head[5:9] == b'\0\0\0\x4d'
         if mode == 'bolt':
             connection.sendall(bolt_request())
             head = receive(connection, 20)
@@ -209,8 +218,8 @@ class Definition:
 class Instance:
     """One running process tree of a definition, in one mode, before one upstream port."""
 
-    def __init__(self, definition, mode, upstream_port, ports, nice=0):
-        self.definition, self.mode, self.nice = definition, mode, nice
+    def __init__(self, definition, mode, upstream_port, ports, nice=0, probe=None):
+        self.definition, self.mode, self.nice, self.probe = definition, mode, nice, probe or mode
         self.section = definition.modes[mode]
         self.port, self.admin_port, self.upstream_port = ports.take(), ports.take(), upstream_port
         self.processes, self.folder, self.epoch, self.command = [], '', 0, []
@@ -253,7 +262,7 @@ class Instance:
         command = self.section.get('cmd', self.definition.raw['cmd'])
         began = time.perf_counter()
         self.spawn(self.definition.raw['reload'].get('hot_cmd', command) if hot else command)
-        if await_answer(self.mode, self.port, self.processes[0]) is None:
+        if await_answer(self.probe, self.port, self.processes[0]) is None:
             log = read(os.path.join(self.folder, 'log.txt')).strip()[-600:]
             self.stop()
             raise NotMeasured(f'did not start: {log or "no answer, no words"}')
@@ -305,7 +314,7 @@ class Subject:
         self.name, self.direct, self.instances = name, definition is None, []
         self.port = backend.ports[row['mode']]
         for _ in range(0 if self.direct else row.get('hops', 1)):
-            self.instances.insert(0, Instance(definition, row['mode'], self.port, ports, nice))
+            self.instances.insert(0, Instance(definition, row['mode'], self.port, ports, nice, row.get('probe')))
             self.port = self.instances[0].port
 
     @property

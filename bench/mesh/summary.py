@@ -53,7 +53,7 @@ def summed(name, row, rows):
     rounds = rows[name]
     keys = sorted({key for run in rounds for key, value in run.items() if isinstance(value, (int, float))})
     out = {key: spread(column(rounds, key)) for key in keys if key not in ('attempts', 'when')}
-    if row['kind'] in ('wrk', 'h2load', 'load') and name != 'direct':
+    if row['kind'] in ('wrk', 'h2load', 'load', 'sofarpc') and name != 'direct':
         if row.get('direct'):
             add_latency(out, rounds, rows)
         key = per_request_key(row)
