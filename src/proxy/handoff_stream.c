@@ -141,7 +141,8 @@ static const struct sp_record_field fields[] = {
     FIELD(79, BOOL, interim),
     FIELD(80, BOOL, repeated),
     FIELD(81, BOOL, fresh),
-    FIELD(82, ADDR, client),
+    /* spare: without it the log names who connected, as the build before it did */
+    SP_RECORD_SPARE(82, ADDR, RECORD, client),
 };
 const struct sp_record_kind sp_handoff_stream_kind = SP_RECORD_KIND(SP_KIND_STREAM, false, "stream", RECORD,
                                                                     fields);

@@ -24,6 +24,8 @@
 #include "proxy/worker.h"
 #include "wire/call.h"
 
+struct sp_record_writer;
+
 enum { MESH_WORKERS_MAX = 4 };
 
 enum mesh_outcome {
@@ -130,6 +132,10 @@ void mesh_drain(struct mesh_sidecar *sidecar, sp_ns deadline_ns);
 void mesh_kill(struct mesh_sidecar *sidecar);
 /* It hands itself to a successor with that many workers, which is returned; the old one is no more. */
 struct mesh_sidecar *mesh_upgrade(struct mesh_sidecar *sidecar, uint32_t workers);
+/* The same; `on_records` may put other records in the place of those that were saved: of another build. */
+struct mesh_sidecar *mesh_upgrade_by(struct mesh_sidecar *sidecar, uint32_t workers,
+                                     void (*on_records)(void *arg, struct sp_record_writer *writer),
+                                     void *arg);
 /* Nothing under way, nothing held: after the applications have closed and time has passed. */
 void mesh_check_idle(struct mesh_sidecar *sidecar);
 

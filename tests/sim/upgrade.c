@@ -228,6 +228,13 @@ static void load(struct mesh_sidecar *s, struct sp_record_reader *reader)
 
 struct mesh_sidecar *mesh_upgrade(struct mesh_sidecar *old, uint32_t workers)
 {
+    return mesh_upgrade_by(old, workers, NULL, NULL);
+}
+
+struct mesh_sidecar *mesh_upgrade_by(struct mesh_sidecar *old, uint32_t workers,
+                                     void (*on_records)(void *arg, struct sp_record_writer *writer),
+                                     void *arg)
+{
     struct mesh *mesh = old->mesh;
     struct sp_record_writer writer;
     struct sp_record_reader reader;
@@ -239,6 +246,8 @@ struct mesh_sidecar *mesh_upgrade(struct mesh_sidecar *old, uint32_t workers)
     sp_loop_turn(old->main, 0);
     look(old, &before);
     save(old, &writer);
+    if (on_records)
+        on_records(arg, &writer);
     struct mesh_sidecar *s = mesh_sidecar_beside(old, workers);
     s->settings = old->settings;
     s->versions = old->versions;
@@ -257,7 +266,8 @@ struct mesh_sidecar *mesh_upgrade(struct mesh_sidecar *old, uint32_t workers)
     load(s, &reader);
     sp_mem_free(found);
     look(s, &after);
-    check_figures(mesh, &before, &after);
+    if (!on_records)
+        check_figures(mesh, &before, &after);
     sp_vec_deinit(&before.all);
     sp_vec_deinit(&after.all);
     sp_record_writer_deinit(&writer);

@@ -60,7 +60,7 @@ def run(s):
 BUILD_SECONDS = 300
 NO_HISTORY = 3      # build.py's exit status
 FORMER = {"http": 16, "unix": 4, "fresh": 4, "uploads": 6, "downloads": 4, "websocket": 8, "tcp": 8, "bolt": 12}
-GOLDEN = "tests/unit/cmd/test_cmd_upgrade_golden"
+GOLDEN = "tests/unit/test_cmd_upgrade_golden"
 ROUNDS = 2          # of there, back, and there again
 
 
