@@ -116,6 +116,8 @@ static const char *judge(const struct sp_conn_record *r, const struct sp_codec *
         return "its end is no error";
     if (r->end_pending && !r->end_err)
         return "its end has no reason";
+    if (r->sock_shut && (r->out.len || !r->fin_queued))
+        return "its direction is over and has bytes, or was never to be";
     if (r->sock_late > 0 || r->sock_late < SP_E_CANCELLED)
         return "what is owed to it is no error";
     return NULL;

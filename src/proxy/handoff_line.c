@@ -293,11 +293,26 @@ static sp_err judge_line(struct sp_handoff *h, const struct line_record *r, cons
         return SP_HANDOFF_BAD(h, "it is closing and may be called on");
     if (r->state == LINE_OPEN && !codec)
         return SP_HANDOFF_BAD(h, "it is open and speaks nothing");
+    if (r->state == LINE_OPEN && (h->conn.close_flushed || (h->conn.fin_queued && !r->tunnel)))
+        return SP_HANDOFF_BAD(h, "it is open and has said its last");
     if (chain && chain->spec->kind == SP_CHAIN_TCP)
         return SP_HANDOFF_BAD(h, "its chain knows no calls");
     if (r->tunnel && codec && codec->multiplexed)
         return SP_HANDOFF_BAD(h, "it is a tunnel with many calls");
     return 0;
+}
+
+/* What it reads depends on whose side it is on. */
+static sp_err judge_decoder(struct sp_handoff *h, const struct sp_codec *codec, bool downstream)
+{
+    struct sp_codec_state state;
+    static const struct sp_codec_limits limits = { 0 };
+    if (!codec || !codec->role || h->conn.state.len != codec->save_bytes ||
+        codec->load(&state, h->conn.state.ptr, &limits))
+        return 0; /* sp_conn_load says what is wrong */
+    return codec->role(&state) == (downstream ? SP_ROLE_SERVER : SP_ROLE_CLIENT)
+               ? 0
+               : SP_HANDOFF_BAD(h, "its decoder reads what the other side says");
 }
 
 static void fill_line(struct sp_handoff *h, struct sp_line *line, const struct line_record *r)
@@ -330,6 +345,8 @@ sp_err sp_load_line(struct sp_handoff *h)
         err = sp_handoff_find(h, SP_HANDOFF_ENDPOINT, r.endpoint, true, &ep);
     if (!err)
         err = judge_line(h, &r, chain, codec);
+    if (!err)
+        err = judge_decoder(h, codec, chain != NULL);
     if (!err)
         err = sp_handoff_why(h, r.why, &why);
     if (err)
@@ -418,6 +435,8 @@ sp_err sp_load_intake(struct sp_handoff *h)
         err = sp_handoff_find(h, SP_HANDOFF_LISTENER, r.listener, false, &listener);
     if (!err && (codec || !h->conn.held))
         err = SP_HANDOFF_BAD(h, "its bytes are being decoded already");
+    if (!err && (h->conn.fin_queued || h->conn.close_flushed || h->conn.out.len))
+        err = SP_HANDOFF_BAD(h, "it has been answered before it was heard");
     if (err)
         return err;
     struct sp_intake *in = sp_mem_zalloc(sizeof(*in));

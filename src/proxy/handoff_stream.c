@@ -728,6 +728,14 @@ sp_err sp_load_stream(struct sp_handoff *h)
     return err ? err : sp_handoff_put(h, SP_HANDOFF_STREAM, r.number, s);
 }
 
+/* A direction is over when what fed it is. */
+static bool is_tunnel(const struct sp_stream *s)
+{
+    const struct sp_conn *caller = &s->caller->conn, *callee = &s->callee->conn;
+    return (!caller->fin_queued || callee->end_told) && (!callee->fin_queued || caller->end_told) &&
+           s->tunnel_ends == (uint32_t)caller->fin_queued + callee->fin_queued;
+}
+
 sp_err sp_finish_streams(struct sp_handoff *h)
 {
     uint32_t at = 0;
@@ -740,6 +748,8 @@ sp_err sp_finish_streams(struct sp_handoff *h)
             return SP_HANDOFF_BAD(h, "stream %u is whole and nobody lets it go", (unsigned)number);
         if (s->state == SP_STREAM_ATTACHED && !s->head_sent && !behind)
             return SP_HANDOFF_BAD(h, "stream %u has a line and does not ask", (unsigned)number);
+        if (s->tunnel && !is_tunnel(s))
+            return SP_HANDOFF_BAD(h, "stream %u is a tunnel whose ends do not fit", (unsigned)number);
         sp_stream_arm(s);
     }
     return 0;

@@ -97,6 +97,8 @@ struct sp_codec {
     /* Exactly save_bytes; load refuses (SP_E_INVALID) what save could not have written. */
     void (*save)(const struct sp_codec_state *state, void *out);
     sp_err (*load)(struct sp_codec_state *state, const void *in, const struct sp_codec_limits *limits);
+    /* For which it was made; NULL where a state does not say. */
+    enum sp_role (*role)(const struct sp_codec_state *state);
 };
 
 #endif

@@ -112,6 +112,11 @@ static sp_err load2(struct sp_codec_state *state, const void *in, const struct s
     return load(state, in, limits, 2);
 }
 
+static enum sp_role role(const struct sp_codec_state *state)
+{
+    return (enum sp_role)((const struct sp_bolt_state *)(const void *)state)->role;
+}
+
 static uint64_t frame_len(const struct sp_head *head)
 {
     return head->raw.len + (uint64_t)head->body_bytes - sp_bolt_crc_bytes(head);
@@ -165,6 +170,7 @@ const struct sp_codec sp_bolt_codec = {
     .encode_heartbeat = sp_bolt_encode_heartbeat1,
     .save = save,
     .load = load1,
+    .role = role,
 };
 
 const struct sp_codec sp_bolt2_codec = {
@@ -189,6 +195,7 @@ const struct sp_codec sp_bolt2_codec = {
     .encode_heartbeat = sp_bolt_encode_heartbeat2,
     .save = save,
     .load = load2,
+    .role = role,
 };
 
 uint32_t sp_bolt_id_at(enum sp_protocol protocol)

@@ -114,6 +114,11 @@ static sp_err load(struct sp_codec_state *state, const void *in, const struct sp
     return 0;
 }
 
+static enum sp_role role(const struct sp_codec_state *state)
+{
+    return (enum sp_role)((const struct sp_h1 *)(const void *)state)->role;
+}
+
 const struct sp_codec sp_h1_codec = {
     .name = "http/1.1",
     .protocol = SP_PROTO_HTTP1,
@@ -131,4 +136,5 @@ const struct sp_codec sp_h1_codec = {
     .encode_error = sp_h1_encode_error,
     .save = save,
     .load = load,
+    .role = role,
 };
