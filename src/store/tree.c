@@ -266,13 +266,13 @@ uint64_t sp_tree_place(const struct sp_tree *tree, uint64_t revision)
 /* ---- changes ---- */
 
 /* Both or nothing: a place in the log is only taken when the version is in its node. */
-static sp_err add(struct sp_tree *tree, struct sp_store_kv *kv, bool logged, struct sp_tree_node **ret_node)
+static sp_err add(struct sp_tree *tree, struct sp_store_kv *kv, struct sp_tree_node **ret_node)
 {
     struct sp_tree_node *before[SP_TREE_HEIGHT];
     find_before(tree, kv->key, before);
     struct sp_tree_node *node = before[0]->next[0];
     bool there = node && sp_str_eq(sp_tree_key(node), kv->key);
-    if (logged && reserve_log(tree))
+    if (reserve_log(tree))
         return SP_E_NOMEM;
     if (!there && !(node = node_add(tree, before)))
         return SP_E_NOMEM;
@@ -285,17 +285,15 @@ static sp_err add(struct sp_tree *tree, struct sp_store_kv *kv, bool logged, str
     node->versions[node->len++] = sp_store_kv_ref(kv);
     tree->bytes += sp_store_kv_weight(kv);
     tree->events++;
-    if (logged) {
-        size_t at = (tree->log_at + tree->log_len++) & (tree->log_cap - 1);
-        tree->log[at] = (struct sp_store_event){ sp_store_kv_ref(kv), previous };
-    }
+    size_t at = (tree->log_at + tree->log_len++) & (tree->log_cap - 1);
+    tree->log[at] = (struct sp_store_event){ sp_store_kv_ref(kv), previous };
     *ret_node = node;
     return SP_OK;
 }
 
 sp_err sp_tree_push(struct sp_tree *tree, struct sp_store_kv *kv, struct sp_tree_node **ret_node)
 {
-    sp_err err = add(tree, kv, true, ret_node);
+    sp_err err = add(tree, kv, ret_node);
     if (!err)
         kv->number = tree->next_number++;
     return err;
@@ -303,7 +301,7 @@ sp_err sp_tree_push(struct sp_tree *tree, struct sp_store_kv *kv, struct sp_tree
 
 sp_err sp_tree_load(struct sp_tree *tree, struct sp_store_kv *kv, struct sp_tree_node **ret_node)
 {
-    sp_err err = add(tree, kv, kv->mod_revision > tree->compacted, ret_node);
+    sp_err err = add(tree, kv, ret_node);
     if (!err)
         tree->next_number = kv->number + 1;
     return err;
@@ -353,7 +351,7 @@ uint32_t sp_tree_spoil(const struct sp_tree *tree, uint64_t place, const struct 
     return count;
 }
 
-void sp_tree_forget(struct sp_tree *tree, sp_str key, uint64_t number)
+static void forget(struct sp_tree *tree, sp_str key, uint64_t number)
 {
     struct sp_tree_node *node = sp_tree_find(tree, key);
     for (uint32_t i = 0; node && i < node->len; i++)
@@ -373,6 +371,6 @@ void sp_tree_drop_first(struct sp_tree *tree)
     tree->log_first++;
     tree->log_len--;
     for (uint32_t i = 0; i < count; i++)
-        sp_tree_forget(tree, kv->key, spoilt[i]->number);
+        forget(tree, kv->key, spoilt[i]->number);
     sp_store_kv_unref(kv);
 }
