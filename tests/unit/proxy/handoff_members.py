@@ -1,14 +1,20 @@
 #!/usr/bin/env python3
-"""Each member of each struct with state is carried to the next process, or is named here with the reason.
+"""Each member of each struct with state is carried to the next process, or is named here with the reason; and each
+room with state has a face that moves it, or is named here with the reason why not.
 
 A member that is added to a connection, a call or a worker would be lost in a hot upgrade, silently. So this
 reads the structs from their headers and the tables of fields from the files of the hand-over: every member is
 told by a field (whose name is in the table), or follows from something else. A name that is no member any more
 fails too.
 
+A room that is added, or a struct that hangs on a list, a timer, a socket or counts, would be lost as silently. So
+every room of src/ROOMS is in one of the tables below, and every such struct of it is followed member by member or
+named with the reason.
+
     handoff_members.py <root of the source>
 """
 
+import os
 import re
 import sys
 
@@ -106,6 +112,55 @@ STRUCTS = {
         "a process that drains is not moved": "draining on_drained deadline drain_ns"}),
 }
 
+# Rooms that move. room: (its face, {reason why a struct with state is not followed by its members: structs}).
+MOVES = {
+    "link": ("link/handoff.h", {
+        "the new process has its own; its figures are the worker's": "sp_link"}),
+    "proxy": ("proxy/handoff.h", {
+        "its cells are followed one by one": "sp_cluster_cells sp_listener_cells sp_chain_cells sp_tcp_cells "
+                                             "sp_worker_cells",
+        "has a record of its own, field by field": "sp_series endpoint_record worker_record why_record series_record",
+        "is of the hand-over itself": "sp_handoff_listener",
+        "is in the mail between two threads of one process": "sp_ask update",
+        "what was resolved is told with the endpoints; the new process asks again": "name entry sp_resolve"}),
+    "lightsdk": ("lightsdk/handoff.h", {
+        "is told as a record of its kind": "sp_lightsdk_record sp_lightsdk_shelf"}),
+    "observe": ("observe/handoff.h", {
+        "its changed settings and times are told": "sp_admin",
+        "its figures are told; what waits in the rings is written by the old process": "sp_accesslog",
+        "is a page that is being answered: admin's connections are short, and are cut": "sp_ask_all",
+        "is made for one page": "sp_subject"}),
+    "cmd": ("cmd/sampan-proxy/upgrade.h", {
+        "the new process has its own": "proxy_options order thread sockfile",
+        "is of the hand-over itself": "upgrade door parting",
+        "is of the demo, which is not upgraded": "demo demo_dir demo_load seat"}),
+}
+
+# Rooms that hold nothing which must move. room: (because, structs with state there).
+STAYS = {
+    "base": ("it is tools: whoever embeds them carries what is in them", "sp_hist"),
+    "io": ("sockets, timers and pumps are carried by whoever embeds them; loops, look-outs, children and the resolver "
+           "are a process's own",
+           "resolver channel resolver_watch query sp_child_config sp_fd_watch sp_epoll sp_file_log sp_turn sp_loop "
+           "sp_loop_body sp_acceptor sp_timer sp_wheel"),
+    "form": ("it turns bytes into values while it is called", ""),
+    "wire": ("a grammar's state lies in its owner's storage: codec->save and load", ""),
+    "model": ("it is what the new process has read of its own configuration", ""),
+    "rpc": ("connections of admin and of light SDKs are short, and are cut; the listening sockets are moved by cmd",
+            "sp_http_client asked sp_http_line sp_http_door sp_http_server"),
+    "xds": ("it reads resources while it is called", ""),
+    "upgrade": ("it is the walk itself", "sp_walk_talk"),
+    "intercept": ("the kernel holds it, for whichever process serves", ""),
+}
+
+# Rooms of the control plane, which is restarted and not upgraded: nothing of the sidecar may include them.
+ELSEWHERE = "store config registry citadel pilot console sdk".split()
+
+# What makes a struct one that lives: it hangs on something, waits for something, holds a descriptor or counts.
+LIVES = re.compile(r"\bstruct sp_(?:list|timer|sock|conn|acceptor|hist|lease|mail|pump)\s+\w|\bsp_cell\s+\w|"
+                   r"\bint (?:\w*fd|sock|listening)\b")
+FALSE_WORLD = "io/sim/"     # tests alone run in it
+
 
 def members(text, struct):
     text = re.sub(r"/\*.*?\*/", "", text, flags=re.S)
@@ -170,15 +225,91 @@ def check_cells(root, told, troubles):
                 troubles.append("%s.%s is not in a table of the hand-over" % (struct, cell))
 
 
-def main():
-    root = sys.argv[1]
+def sources(root, room):
+    """Name below src -> text without comments."""
+    found = {}
+    for folder, _, names in os.walk("%s/src/%s" % (root, room), followlinks=True):
+        for name in sorted(names):
+            path = os.path.relpath(os.path.join(folder, name), root + "/src")
+            if name.endswith((".c", ".h")) and not path.startswith(FALSE_WORLD):
+                with open(os.path.join(folder, name)) as f:
+                    found[path] = re.sub(r"/\*.*?\*/", "", f.read(), flags=re.S)
+    return found
+
+
+def living(texts):
+    """Struct -> the file that has it, of those that live."""
+    found = {}
+    for path, text in texts.items():
+        for at in re.finditer(r"^struct (\w+)\s*\{(.*?)^\}", text, re.M | re.S):
+            if LIVES.search(at.group(2)):
+                found[at.group(1)] = path
+    return found
+
+
+def check_room(root, room, troubles):
+    texts = sources(root, room)
+    faces = [path for path in texts if path.endswith("/handoff.h")]
+    if room in MOVES:
+        face, others = MOVES[room]
+        named = [name for names in others.values() for name in names.split()]
+        if face not in texts:
+            troubles.append("room %s is said to move, and has no %s" % (room, face))
+    elif room in STAYS:
+        named = STAYS[room][1].split()
+        if faces:
+            troubles.append("room %s is said to hold nothing that moves (%s), and has %s: say in MOVES what it moves"
+                            % (room, STAYS[room][0], faces[0]))
+    else:
+        troubles.append("room %s is not known here: give it a handoff.h and a line in MOVES, or say in STAYS why "
+                        "nothing in it has to move" % room)
+        return
+    there = living(texts)
+    for name, path in there.items():
+        if name not in named and name not in STRUCTS:
+            troubles.append("%s (src/%s) lives, and is neither followed in STRUCTS nor named under its room %s with "
+                            "the reason why not" % (name, path, room))
+    for name in named:
+        if name not in there:
+            troubles.append("%s of room %s is named, and is no struct that lives any more" % (name, room))
+
+
+def check_elsewhere(root, room, rooms, troubles):
+    """A room of the control plane stays out of the sidecar."""
+    for other in [name for name in rooms if name not in ELSEWHERE]:
+        for path, text in sources(root, other).items():
+            if '#include "%s/' % room in text and not path.startswith("cmd/sampan/"):
+                troubles.append("src/%s includes room %s, which is said to be no part of the sidecar" % (path, room))
+
+
+def check_rooms(root, troubles):
+    with open(root + "/src/ROOMS") as f:
+        rooms = re.findall(r"^([a-z][a-z0-9]*)\s*:", f.read(), re.M)
+    for room in rooms:
+        if room in ELSEWHERE:
+            check_elsewhere(root, room, rooms, troubles)
+        else:
+            check_room(root, room, troubles)
+    for room in list(MOVES) + list(STAYS):
+        if room not in rooms:
+            troubles.append("room %s is no room of src/ROOMS any more" % room)
+
+
+def find_troubles(root):
     told, troubles = fields(root), []
     for struct in STRUCTS:
         check_struct(root, struct, told, troubles)
     check_cells(root, told, troubles)
+    check_rooms(root, troubles)
+    return troubles
+
+
+def main():
+    troubles = find_troubles(sys.argv[1])
     for trouble in troubles:
         print("handoff_members: %s" % trouble)
     sys.exit(1 if troubles else 0)
 
 
-main()
+if __name__ == "__main__":
+    main()
