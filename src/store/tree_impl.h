@@ -60,8 +60,8 @@ struct sp_tree_node *sp_tree_next(const struct sp_tree_node *node, const struct 
 sp_err sp_tree_push(struct sp_tree *tree, struct sp_store_kv *kv, struct sp_tree_node **ret_node) SP_MUST_USE;
 /* Take the last change back. NULL when the key is gone with it. The node must hang on no lease. */
 struct sp_tree_node *sp_tree_pop(struct sp_tree *tree);
-/* A version as a body has kept it, ascending by number. It goes into the log, also below what is compacted: the
- * sweep finds there what the last process had not come to. */
+/* A version as a body has kept it, ascending by number. It goes into the log, also below what is compacted:
+ * the sweep finds there what the last process had not come to. */
 sp_err sp_tree_load(struct sp_tree *tree, struct sp_store_kv *kv, struct sp_tree_node **ret_node) SP_MUST_USE;
 
 /* The event at a place from log_first; asserted to be there. */

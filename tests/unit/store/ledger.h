@@ -1,7 +1,7 @@
 /* ledger: a row of operations that follows from a seed, and what a store must hold behind each of them.
  *
- * For tests in which a store dies: what is found afterwards must be what the first n operations leave, for an n
- * that is not below the number that was acknowledged and not above the number that was asked. All of it is
+ * For tests in which a store dies: what is found afterwards must be what the first n operations leave, for an
+ * n that is not below the number that was acknowledged and not above the number that was asked. All of it is
  * compared: the keys at every revision that is not compacted. */
 #ifndef SP_TESTS_STORE_LEDGER_H
 #define SP_TESTS_STORE_LEDGER_H

@@ -1,9 +1,9 @@
 /* sqlite_kill: a process that writes is killed at any instant; what it had acknowledged is there, and nothing
  * that it had not been asked for.
  *
- * The writer keeps several operations of a ledger under way, so that batches hold more than one, and says each
- * acknowledgement by a byte in a pipe. It is killed behind a random number of them and a random moment, on its
- * first file (which it may not have finished making) as well as on one that has a history. */
+ * The writer keeps several operations of a ledger under way, so that batches hold more than one, and says
+ * each acknowledgement by a byte in a pipe. It is killed behind a random number of them and a random moment,
+ * on its first file (which it may not have finished making) as well as on one that has a history. */
 #include <signal.h>
 #include <sys/wait.h>
 #include <time.h>
