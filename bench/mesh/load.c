@@ -96,23 +96,21 @@ static uint64_t hand_out(struct load *l, uint64_t *k, uint64_t now_ns)
     }
 }
 
-/* Requests due but not answered. */
-static uint64_t open_requests(const struct load *l)
+static uint64_t count_open(const struct load *l)
 {
     uint64_t left = 0;
     for (int i = 0; i < l->set.conns; i++)
-        left += l->conn[i].under_way + (l->conn[i].due_tail - l->conn[i].due_head);
+        left += sp_load_conn_open(&l->conn[i]);
     return left;
 }
 
 static void await_last_answers(struct load *l)
 {
     uint64_t end_ns = sp_load_now() + second_ns;
-    do {
-        sp_load_counts(l)->unanswered = open_requests(l);
-        if (sp_load_counts(l)->unanswered == 0 || !turn(l, end_ns))
-            return;
-    } while (sp_load_now() < end_ns);
+    while (count_open(l) && sp_load_now() < end_ns && turn(l, end_ns)) {
+    }
+    for (int i = 0; i < l->set.conns; i++)
+        sp_load_conn_charge(l, &l->conn[i], sp_load_now());
 }
 
 /* Connections among the first `opened` that have had their answer, or are lost. */

@@ -173,9 +173,7 @@ static void answered(struct load *l, struct load_conn *c, uint32_t id, bool good
     uint64_t counted_ns = l->set.rate > 0 ? due_ns : now_ns; /* the moment that must lie in the window */
     if (!l->measuring || counted_ns < l->from_ns || counted_ns >= l->to_ns)
         return;
-    uint64_t window = (counted_ns - l->from_ns) / (uint64_t)(l->set.secs * 1e9);
-    struct load_window *w =
-        &l->window[window < (uint64_t)l->set.windows ? window : (uint64_t)l->set.windows - 1];
+    struct load_window *w = sp_load_window(l, counted_ns);
     if (!good) {
         w->counts.bad_status++;
         return;
@@ -376,4 +374,28 @@ void sp_load_conn_due(struct load *l, struct load_conn *c, uint64_t due_ns, uint
     refill(l, c, now_ns);
     if (c->up && c->out_len && !flush(l, c))
         lost(l, c, true);
+}
+
+uint64_t sp_load_conn_open(const struct load_conn *c)
+{
+    return c->under_way + (c->due_tail - c->due_head);
+}
+
+static void charge(struct load *l, uint64_t due_ns, uint64_t now_ns)
+{
+    if (due_ns < l->from_ns || due_ns >= l->to_ns)
+        return;
+    struct load_window *w = sp_load_window(l, due_ns);
+    w->counts.unanswered++;
+    if (now_ns - due_ns > w->latency.max_ns)
+        w->latency.max_ns = now_ns - due_ns;
+}
+
+void sp_load_conn_charge(struct load *l, const struct load_conn *c, uint64_t now_ns)
+{
+    for (uint32_t i = 0; i <= c->sent_mask; i++)
+        if (c->sent[i].due_ns)
+            charge(l, c->sent[i].due_ns, now_ns);
+    for (uint32_t i = c->due_head; i != c->due_tail; i++)
+        charge(l, c->due[i % LOAD_DUE], now_ns);
 }

@@ -103,6 +103,13 @@ static inline struct load_counts *sp_load_counts(struct load *l)
     return &l->window[l->at].counts;
 }
 
+/* The window that a moment between from_ns and to_ns belongs to. */
+static inline struct load_window *sp_load_window(struct load *l, uint64_t ns)
+{
+    uint64_t at = (ns - l->from_ns) / (uint64_t)(l->set.secs * 1e9), last = (uint64_t)l->set.windows - 1;
+    return &l->window[at < last ? at : last];
+}
+
 uint64_t sp_load_now(void);
 
 /* Write the bytes of the request that every connection sends; Bolt patches the id into its copy. */
@@ -114,6 +121,12 @@ void sp_load_conn_event(struct load *l, struct load_conn *c, uint32_t events);
 
 /* Let request number k of a fixed rate wait for its turn on c, and send what may go now. */
 void sp_load_conn_due(struct load *l, struct load_conn *c, uint64_t due_ns, uint64_t now_ns);
+
+/* Requests due on c that have no answer. */
+uint64_t sp_load_conn_open(const struct load_conn *c);
+
+/* At the end: each of them is unanswered, and the longest answer of its window took at least until now. */
+void sp_load_conn_charge(struct load *l, const struct load_conn *c, uint64_t now_ns);
 
 void sp_load_histogram_add(struct load_histogram *h, uint64_t ns);
 double sp_load_histogram_us(const struct load_histogram *h, double quantile);

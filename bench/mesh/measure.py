@@ -95,10 +95,16 @@ class Measure:
     def rounds_of(self, name):
         return rows.rounds(rows.ROWS[name], self.options.rounds)
 
+    def runs_of(self, name):
+        """How many runs a row has, of all proxies and rounds."""
+        turns = self.rounds_of(name)
+        return sum(rows.takes_part(rows.ROWS[name], proxy, turn, turns)
+                   for proxy in self.candidates(name)[0] for turn in range(turns))
+
     def estimate(self, names):
         """Seconds that the rows will take, without repeated runs."""
-        return sum(rows.ROWS[name]['seconds'] * self.rounds_of(name) * len(self.candidates(name)[0])
-                   + rows.ROWS[name].get('before', 3) for name in names)
+        return sum(rows.ROWS[name]['seconds'] * self.runs_of(name) + rows.ROWS[name].get('before', 1.5)
+                   for name in names)
 
     def fit(self, names):
         """Take fewer rounds where the time allowed would not do for all, and say so."""
@@ -169,6 +175,8 @@ class Measure:
             subjects = self.stand_up(name, row, bench, absent)
             for turn in range(rounds if subjects else 0):
                 for subject in runs.in_turn(subjects, turn):
+                    if not rows.takes_part(row, subject.name, turn, rounds):
+                        continue
                     figures = self.run_once(subject, row, bench, lambda: time.monotonic() - began < limit)
                     taken.setdefault(subject.name, []).append(figures)
                 say(f'bench: {name}: round {turn + 1} of {rounds}, {time.monotonic() - began:.0f} s')

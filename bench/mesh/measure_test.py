@@ -75,9 +75,11 @@ class Figures(unittest.TestCase):
         self.assertEqual([found[0]['held'], found[0]['figure']], [False, None])
 
     def test_upgrade_is_charged_with_what_its_window_has_above_the_one_without(self):
-        def window(max_us, closes):
-            return {'max_us': max_us, 'p99_us': 1.0, 'p999_us': 2.0, 'failed': 0, 'closes': closes, 'ok': 4000}
-        found = runs.beside(window(6500.0, 1), window(9000.0, 32))
+        def window(max_us, closes, **lost):
+            return {'max_us': max_us, 'p99_us': 1.0, 'p999_us': 2.0, 'closes': closes, 'ok': 4000,
+                    **dict.fromkeys(runs.LOST, 0), **lost}
+        found = runs.beside(window(6500.0, 1), window(9000.0, 32, failed=2, unanswered=3, bad_status=1))
+        self.assertEqual([found['lost'], found['without_lost']], [6, 0])
         self.assertAlmostEqual(found['longer_ms'], 2.5)
         self.assertEqual([found['longest_ms'], found['without_longest_ms']], [9.0, 6.5])
         self.assertEqual([found['closes'], found['without_closes']], [32, 1])
@@ -101,6 +103,16 @@ class Figures(unittest.TestCase):
         self.assertEqual(rows.rounds(rows.ROWS['two_hops'], 5), 15)
         self.assertEqual(rows.rounds(rows.ROWS['mem'], 5), 2)
         self.assertEqual(rows.rounds(rows.ROWS['mem'], 1), 1)
+
+    def test_peers_with_fewer_rounds_have_them_spread_and_none_is_left_out(self):
+        row = {'peer_rounds': 3}
+        self.assertEqual([turn for turn in range(5) if rows.takes_part(row, 'nginx', turn, 5)], [0, 2, 4])
+        self.assertEqual([turn for turn in range(5) if rows.takes_part(row, 'sampan', turn, 5)], [0, 1, 2, 3, 4])
+        self.assertTrue(rows.takes_part(row, 'nginx', 0, 1))
+        self.assertTrue(all(rows.takes_part({}, 'nginx', turn, 5) for turn in range(5)))
+
+    def test_rows_that_compare_within_the_round_measure_all_in_all_rounds(self):
+        self.assertEqual([name for name, row in rows.ROWS.items() if 'peer_rounds' in row and 'floor' in row], [])
 
     def test_calls_of_java_are_summed_up_as_the_generator_does(self):
         line = json.dumps({'secs': 0.5, 'failed': 2, 'bad_status': 0,
@@ -235,6 +247,16 @@ class Generator(unittest.TestCase):
         figures = json.loads(said[0])
         self.assertGreaterEqual(figures['closes'], 3)
         self.assertLessEqual(figures['connects'], 4)        # one request is due, so at most one dials again
+
+
+    def test_request_without_an_answer_is_as_long_as_it_was_waited_for(self):
+        with socket.create_server(('127.0.0.1', 0)) as deaf:
+            said = self.load(deaf.getsockname()[1], '--conns', '1', '--rate', '20', '--windows', '2', '--warm', '0',
+                             '--secs', '0.1')
+        windows = [json.loads(line) for line in said[:2]]
+        self.assertEqual([(window['ok'], window['unanswered']) for window in windows], [(0, 2), (0, 2)])
+        self.assertGreaterEqual(windows[0]['max_us'], 1.2e6)        # due at 0, given up a second after the end
+        self.assertGreaterEqual(windows[1]['max_us'], 1.1e6)
 
 
 class HangsUp:

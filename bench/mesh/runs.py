@@ -275,14 +275,16 @@ def run_syscalls(subject, row, bench):
 # ---------------------------------------------------------------- hot upgrade
 LEAD_S = 0.5                    # from the border of the window to the upgrade
 LOOK_S = 0.05                   # between two looks at what the proxy holds
-WITHOUT = ('longest_ms', 'p99_us', 'p999_us', 'failed', 'closes', 'ok')  # kept of the window without upgrade
+LOST = ('failed', 'unanswered', 'bad_status', 'id_errors', 'overflow')
+WITHOUT = ('longest_ms', 'p99_us', 'p999_us', 'lost', 'closes', 'ok')  # kept of the window without upgrade
 
 
 def beside(without, upgraded):
     """The figures of an upgrade: what its window shows, and its longest answer above that of the window of
-    the same load in which nothing happened."""
+    the same load in which nothing happened. A request is lost when it has no good answer."""
     for window in (without, upgraded):
         window['longest_ms'] = window['max_us'] / 1000
+        window['lost'] = sum(window[key] for key in LOST)
     figures = dict(upgraded, longer_ms=upgraded['longest_ms'] - without['longest_ms'])
     figures.update({'without_' + key: without[key] for key in WITHOUT})
     return figures

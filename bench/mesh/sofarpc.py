@@ -22,7 +22,8 @@ JARS = os.path.join(os.environ.get('E2E_OUT', os.path.join(ROOT, 'build', 'e2e')
 CLASSES = os.path.join(os.path.dirname(stand.BIN), 'java')
 SOURCE = os.path.join(stand.HERE, 'java', 'LoadClient.java')
 CLASS_PATH = os.pathsep.join([CLASSES, os.path.join(JARS, 'app.jar'), os.path.join(JARS, 'lib', '*')])
-JVM = ['-Ddisable_middleware_digest_log=true', '-Xms320m', '-Xmx320m', '-Xmn240m', '-XX:+UseSerialGC', '-XX:+AlwaysPreTouch',
+JVM = ['-Ddisable_middleware_digest_log=true', '-Xms320m', '-Xmx320m', '-Xmn240m', '-XX:+UseSerialGC',
+       '-XX:+AlwaysPreTouch',
        '--add-opens', 'java.base/java.lang=ALL-UNNAMED', '--add-opens', 'java.base/java.util=ALL-UNNAMED',
        '--add-opens', 'java.base/java.math=ALL-UNNAMED']          # Hessian looks into java.lang's own fields
 THREADS = 16

@@ -90,7 +90,7 @@ CALLS = [('calls per request', lambda s: between(s, 'calls')),
          ('which EAGAIN', lambda s: by_name(s, 'eagain_by_name'))]
 
 RELOAD = [('requests', lambda s: figure(s, 'ok', 0)),
-          ('failed', lambda s: between(s, 'failed', 0)),
+          ('lost', lambda s: between(s, 'lost', 0)),
           ('closed (busy)', lambda s: f"{figure(s, 'closes', 0)} ({figure(s, 'closes_busy', 0)})"),
           ('resets', lambda s: figure(s, 'resets', 0)),
           ('refused', lambda s: figure(s, 'connect_errors', 0)),
