@@ -1,6 +1,6 @@
 /* handoff_scenes: calls of every kind through a simulated sidecar, each left in its middle.
  *
- *      client ── says ──> 127.0.0.1:15001 ... 15007 sidecar ──> door at 127.0.0.1:8080 ── says ──> back
+ *      client ── says ──> 127.0.0.1:15001 ... 15008 sidecar ──> door at 127.0.0.1:8080 ── says ──> back
  *
  * A script is a row of words, who says what; what it says is followed by a millisecond. The last scene has
  * all of the scripts at once, in a sidecar of two workers.
@@ -16,8 +16,8 @@
 #include "proxy/cluster.h"
 #include "wire/bolt/bolt.h"
 
-enum { LISTENERS = 7, CHUNK = 64 * 1024, TCP_FILL = 600 * 1024, FRAME_MOST = 200 * 1024 };
-enum { HTTP, BOLT, TCP, ANY, PROXIED, VOID_HTTP, VOID_TCP }; /* listeners, from port 15001 */
+enum { LISTENERS = 8, CHUNK = 64 * 1024, TCP_FILL = 600 * 1024, FRAME_MOST = 200 * 1024 };
+enum { HTTP, BOLT, TCP, ANY, PROXIED, VOID_HTTP, VOID_TCP, CONNECT }; /* listeners, from port 15001 */
 
 #define OUT "127.0.0.1:1500"
 
@@ -41,8 +41,7 @@ static void configure(struct mesh_sidecar *s)
     ((struct sp_endpoint_spec *)(uintptr_t)cluster->endpoints)[1].healthy = false;
     mesh_cluster(s, "void", nobody)->connect_timeout_ns = 30 * SP_NS_PER_S;
     struct sp_listener_spec *l = impatient(mesh_listener(s, "http", OUT "1", SP_PROTO_HTTP1, "app"));
-    mesh_chain(l)->upgrade_websocket = mesh_chain(l)->upgrade_connect = true;
-    mesh_route(l)->connect = true;
+    mesh_chain(l)->upgrade_websocket = true;
     impatient(mesh_listener(s, "bolt", OUT "2", SP_PROTO_BOLT, "app"));
     impatient(mesh_listener(s, "tcp", OUT "3", SP_PROTO_TCP, "app"));
     l = impatient(mesh_listener_any(s, "any", OUT "4", "app", "app", "app"));
@@ -53,6 +52,9 @@ static void configure(struct mesh_sidecar *s)
     mesh_route(l)->retry = (struct sp_retry){ .on = SP_RETRY_CONNECT_FAILURE | SP_RETRY_GATEWAY,
                                               .retries = 2 };
     impatient(mesh_listener(s, "void tcp", OUT "7", SP_PROTO_TCP, "void"));
+    l = impatient(mesh_listener(s, "connect", OUT "8", SP_PROTO_HTTP1, "app"));
+    mesh_chain(l)->upgrade_connect = mesh_route(l)->connect = true;
+    mesh_route(l)->match.kind = SP_PATH_CONNECT;
 }
 
 /* ---- peers ---- */
@@ -195,9 +197,8 @@ static struct peer *call(struct world *w, const char *to)
 
 struct peer *world_call(struct world *w, uint32_t which)
 {
-    static const char *const to[LISTENERS] = {
-        OUT "1", OUT "2", OUT "3", OUT "4", OUT "5", OUT "6", OUT "7"
-    };
+    static const char *const to[LISTENERS] = { OUT "1", OUT "2", OUT "3", OUT "4",
+                                               OUT "5", OUT "6", OUT "7", OUT "8" };
     return call(w, to[which % LISTENERS]);
 }
 
@@ -357,7 +358,7 @@ static const struct script scripts[SCENES - 1] = {
         S("HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n\r\nhello"),
         C("from here"),
         { 'f' } } },
-    { HTTP,
+    { CONNECT,
       { C("CONNECT a:80 HTTP/1.1\r\nHost: a:80\r\n\r\n"), S("HTTP/1.1 200 OK\r\n\r\n"), C("through") } },
     { HTTP, { C("GET nonsense\r\n\r\n") } },
     { HTTP, { C("GET /a HTTP/1.1\r\n" HEAD "\r\n"), { 'w', NULL, 0, TCP_FILL } } },

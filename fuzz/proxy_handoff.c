@@ -130,9 +130,9 @@ static void set_addr(sp_addr *addr, const struct op *op)
     static const char *const paths[] = { "", "/a", "@a", "/a/path/that/is/longer/than/a/short/one" };
     if (op->how % 4 == 0)
         addr->port = op->value;
-    else if (op->how % 4 == 1)
+    else if (op->how % 4 == 1 && addr->family != SP_ADDR_UNIX)
         addr->ip[op->value % sizeof(addr->ip)] ^= op->record;
-    else if (op->how % 4 == 2)
+    else if (op->how % 4 < 3) /* where a path lies there is no number */
         *addr = (sp_addr){ .family = SP_ADDR_UNIX, .path = paths[op->value % SP_COUNTOF(paths)] };
     else
         *addr = (sp_addr){ .family = op->value % 2 ? SP_ADDR_IP6 : SP_ADDR_NONE, .port = op->value };
