@@ -158,9 +158,11 @@ void peer_say_frame(struct peer *peer, unsigned which, uint32_t id, uint32_t bod
 /* The id of the last request in what it heard, which the sidecar has chosen. */
 static uint32_t heard_id(struct peer *peer)
 {
-    sp_str in = app_conn_in(&peer->conn);
-    const uint8_t *at = (const uint8_t *)in.ptr + (in.len && in.ptr[0] == 2 ? 6 : 5);
-    return in.len < 22 ? 0 : (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
+    sp_str in = peer->conn.in.len ? app_conn_in(&peer->conn) : SP_STR_NULL;
+    if (in.len < 22)
+        return 0;
+    const uint8_t *at = (const uint8_t *)in.ptr + (in.ptr[0] == 2 ? 6 : 5);
+    return (uint32_t)at[0] << 24 | (uint32_t)at[1] << 16 | (uint32_t)at[2] << 8 | at[3];
 }
 
 /* ---- worlds ---- */
@@ -416,13 +418,17 @@ static void say_word(struct world *w, const struct script *script, const struct 
     }
 }
 
-static void run_script(struct world *w, const struct script *script)
+/* Scripts to one listener may share a line to its server. */
+static void run_script(struct world *w, const struct script *script, struct peer *servers[LISTENERS])
 {
-    struct peer *client = world_call(w, script->to);
+    struct peer *client = world_call(w, script->to), **server = &servers[script->to];
     uint32_t before = w->peer_count;
     sp_sim_run(w->mesh->sim, sp_sim_now(w->mesh->sim) + SP_NS_PER_MS);
     for (const struct word *word = script->words; word->who; word++) {
-        say_word(w, script, word, &client, w->peer_count > before ? &w->peers[before] : client);
+        if (w->peer_count > before && word->who != 'n')
+            *server = &w->peers[before];
+        SP_ASSERT(*server || !strchr("sFaAbwW", word->who));
+        say_word(w, script, word, &client, *server);
         sp_sim_run(w->mesh->sim, sp_sim_now(w->mesh->sim) + SP_NS_PER_MS);
     }
 }
@@ -500,8 +506,9 @@ static void make_scene(struct scene *scene, const struct script *script, uint32_
         the_snapshot = w->sidecar->process.snapshot;
         sp_snapshot_ref(the_snapshot);
     }
+    struct peer *servers[LISTENERS] = { NULL };
     for (uint32_t i = 0; i < count; i++)
-        run_script(w, &script[i]);
+        run_script(w, &script[i], servers);
     save(w, scene);
     world_close(w);
     world_settle(w);
