@@ -5,10 +5,18 @@
  *
  * The number is the xxh64 of the configuration file's absolute path: each sidecar of a machine has its own,
  * and whoever knows the file finds the process. The content is not part of it: the successor's configuration
- * may differ, that is what upgrades are for. */
+ * may differ, that is what upgrades are for.
+ *
+ * Whoever can write into the folder can put his own socket in the place of ours. He could not take over, nor
+ * be taken over from, for the kernel says whose process is at the other end; but tools would talk to him, and
+ * no successor would find us. So a folder that others can write into is refused, with what makes it so. A
+ * folder that does not exist is made, for us alone: that is the way in a volume that is everybody's. */
 #include "cmd/sampan-proxy/basedir.h"
 
 #include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
 
 #include "cmd/sampan-proxy/config.h"
 #include "cmd/sampan-proxy/options.h"
@@ -21,6 +29,43 @@ void basedir_print(const struct proxy_options *options, char out[BASEDIR_BYTES])
         snprintf(out, BASEDIR_BYTES, "%s", options->base_dir);
     else
         snprintf(out, BASEDIR_BYTES, "%s/sampan", runtime && *runtime ? runtime : "/run");
+}
+
+/* Of the last part of the path itself, also where it ends in a slash. */
+static bool look_at(const char *folder, struct stat *ret_st)
+{
+    char bare[BASEDIR_BYTES];
+    snprintf(bare, sizeof(bare), "%s", folder);
+    for (size_t len = strlen(bare); len > 1 && bare[len - 1] == '/'; len--)
+        bare[len - 1] = 0;
+    return lstat(bare, ret_st) == 0;
+}
+
+bool basedir_is_ours(const struct proxy_options *options)
+{
+    char folder[BASEDIR_BYTES];
+    struct stat st;
+    basedir_print(options, folder);
+    if (!look_at(folder, &st))
+        return true; /* it is made when it is needed, or cannot be: then there are no sockets in it */
+    char why[192];
+    unsigned mode = st.st_mode & 07777;
+    if (S_ISLNK(st.st_mode))
+        snprintf(why, sizeof(why), "is a symbolic link: name the folder itself");
+    else if (!S_ISDIR(st.st_mode))
+        snprintf(why, sizeof(why), "is no folder");
+    else if (st.st_uid != geteuid() && st.st_uid != 0)
+        snprintf(why, sizeof(why), "belongs to user %u, and this process is of user %u", st.st_uid,
+                 geteuid());
+    else if (mode & (S_IWGRP | S_IWOTH))
+        snprintf(why, sizeof(why),
+                 "others can write into it (mode %04o): take one of mode 0700, or name a folder inside it, "
+                 "which is made so",
+                 mode);
+    else
+        return true;
+    fprintf(stderr, "sampan-proxy: base directory %s: %s\n", folder, why);
+    return false;
 }
 
 sp_err basedir_path(const struct proxy_options *options, const struct proxy_config *config,

@@ -2,6 +2,8 @@
 #ifndef SP_CMD_PROXY_BASEDIR_H
 #define SP_CMD_PROXY_BASEDIR_H
 
+#include <stdbool.h>
+
 #include "base/err.h"
 
 struct proxy_config;
@@ -11,6 +13,8 @@ enum { BASEDIR_BYTES = 4096 };
 
 /* The folder: --base-dir, $XDG_RUNTIME_DIR/sampan, /run/sampan. */
 void basedir_print(const struct proxy_options *options, char out[BASEDIR_BYTES]);
+/* False: nobody but us and root may be able to write into it, and that is not so: said on standard error. */
+bool basedir_is_ours(const struct proxy_options *options) SP_MUST_USE;
 /* <folder>/<hash of the configuration file's path><suffix>; the folder is made where it is
  * missing. */
 sp_err basedir_path(const struct proxy_options *options, const struct proxy_config *config,

@@ -8,6 +8,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "cmd/sampan-proxy/basedir.h"
 #include "cmd/sampan-proxy/config.h"
 #include "cmd/sampan-proxy/detach.h"
 #include "cmd/sampan-proxy/intercept.h"
@@ -32,7 +33,7 @@ static int serve(struct proxy_options *options)
         perror("sampan-proxy: --detach");
         return EXIT_FAILURE;
     }
-    if (proxy_config_read(&config, options->config))
+    if (!basedir_is_ours(options) || proxy_config_read(&config, options->config))
         return EXIT_FAILURE;
     int status = proxy_serve(options, &config);
     proxy_config_free(&config);
