@@ -106,8 +106,11 @@ sp_err sp_walk_talk_init(struct sp_walk_talk *talk, int sock, const struct sp_wa
             sp_walk_words(trouble, "process %u could not be ended if it hung: %s", pid, sp_err_str(err));
     }
     talk->peer.pid = pid;
-    if (err)
+    if (err) { /* the other side may be able to hold us, and wonder */
+        sp_walk_old_refuse(sock, trouble);
+        talk->sock = -1;
         sp_walk_talk_deinit(talk);
+    }
     return err;
 }
 
