@@ -19,7 +19,7 @@ sys.dont_write_bytecode = True
 from harness import Failed, PROXY, Scenario, Tally, expect, main_guard  # noqa: E402
 from upgrades.house import Line  # noqa: E402
 from upgrades.load import Count, Load  # noqa: E402
-from upgrades import clients, crashes, guests, versions, walks  # noqa: E402
+from upgrades import clients, crashes, guests, places, versions, walks  # noqa: E402
 
 # Of 200: the shares that a sidecar of services has, and some of everything.
 KINDS = {"http": 70, "unix": 10, "fresh": 8, "uploads": 16, "downloads": 8, "websocket": 24, "tcp": 24, "bolt": 40}
@@ -211,6 +211,7 @@ SCENARIOS = {
     "said-once": said_once,
     "doors": doors,
     "supervised": supervised,
+    "places": places.run,
     "walks": walks.run,
     "crashes": crashes.run,
     "guests": guests.run,
