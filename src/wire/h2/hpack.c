@@ -106,7 +106,7 @@ static const char *resize(struct sp_hpack_table *table, const char *at, const ch
 {
     uint32_t limit;
     at = get_int(at, end, 5, &limit);
-    if (!at || limit > table->bytes)
+    if (!at || limit > table->most)
         return NULL;
     sp_hpack_table_limit(table, limit);
     return at;
@@ -192,7 +192,7 @@ static char *put_text(char *out, sp_str text)
 
 void sp_hpack_encoder_init(struct sp_hpack_encoder *encoder)
 {
-    *encoder = (struct sp_hpack_encoder){ .most = SP_HPACK_TABLE_STANDARD };
+    *encoder = (struct sp_hpack_encoder){ .most = SP_HPACK_TABLE_STANDARD, .resized = true };
 }
 
 /* What both ends think the limit is before anybody said a word. */
@@ -213,8 +213,10 @@ void sp_hpack_encoder_give(struct sp_hpack_encoder *encoder, void *memory, uint3
 void sp_hpack_encoder_most(struct sp_hpack_encoder *encoder, uint32_t most)
 {
     encoder->most = most;
-    if (!encoder->table.memory)
+    if (!encoder->table.memory) {
+        encoder->resized = true; /* the peer waits for a word, if it lowered its limit */
         return;
+    }
     uint32_t limit = SP_MIN(most, encoder->table.bytes);
     if (limit == encoder->table.limit && !encoder->resized)
         return;
@@ -267,6 +269,15 @@ static uint32_t find(const struct sp_hpack_encoder *encoder, uint32_t hash, sp_s
         !sp_str_eq(f.value, value))
         return 0;
     return SP_HPACK_STATIC + 1 + at;
+}
+
+bool sp_hpack_encoder_insert(struct sp_hpack_encoder *encoder, sp_str name, sp_str value)
+{
+    uint32_t hash = hash_of(name, value);
+    if (!sp_hpack_table_insert(&encoder->table, name, value, hash))
+        return false;
+    encoder->slots[hash % SP_HPACK_SLOTS] = (uint8_t)(encoder->table.next - 1);
+    return true;
 }
 
 char *sp_hpack_put(struct sp_hpack_encoder *encoder, char *out, uint32_t fixed, sp_str name, sp_str value,

@@ -30,6 +30,7 @@ struct sp_hpack_table {
     char *memory;   /* NULL: none was given yet */
     uint32_t bytes; /* of memory without the offsets: most that `limit` may be */
     uint32_t limit; /* as the last size update said */
+    uint32_t most;  /* that a size update may say */
     uint32_t size;  /* as the RFC counts */
     uint32_t low, high;
     uint32_t next; /* number of the entry that comes next; entries next - count .. next - 1 are there */
@@ -99,6 +100,9 @@ static inline size_t sp_hpack_encoder_bytes(uint32_t limit)
 void sp_hpack_encoder_init(struct sp_hpack_encoder *encoder);
 void sp_hpack_encoder_give(struct sp_hpack_encoder *encoder, void *memory, uint32_t bytes);
 void sp_hpack_encoder_most(struct sp_hpack_encoder *encoder, uint32_t most); /* the peer's setting */
+
+/* An entry that the peer knows already. */
+bool sp_hpack_encoder_insert(struct sp_hpack_encoder *encoder, sp_str name, sp_str value);
 
 enum { SP_HPACK_FIELD_ROOM = 1 + 4 + 4, SP_HPACK_BEGIN_ROOM = 10 };
 /* What begins a block: size updates. At most SP_HPACK_BEGIN_ROOM. */

@@ -150,7 +150,7 @@ static uint32_t get_offset(const struct sp_hpack_table *table, uint32_t number)
 void sp_hpack_table_init(struct sp_hpack_table *table, void *memory, uint32_t bytes, uint32_t limit)
 {
     SP_ASSERT(bytes <= SP_HPACK_TABLE_MAX && limit <= (memory ? bytes : SP_HPACK_TABLE_MAX));
-    *table = (struct sp_hpack_table){ .memory = memory, .bytes = bytes, .limit = limit };
+    *table = (struct sp_hpack_table){ .memory = memory, .bytes = bytes, .limit = limit, .most = bytes };
 }
 
 static void evict(struct sp_hpack_table *table, uint32_t most)
