@@ -1,4 +1,4 @@
-/* h2_frames: two ends talk over golden bytes; every cut, every move to another process, each rule of frames.
+/* h2_frames: two ends talk over golden bytes; every cut, every move to another process, each wrong frame. */
 #include "h2_kit.h"
 
 /* A client's bytes, in frames as other programs write them. */
