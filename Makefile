@@ -61,4 +61,4 @@ tsan: ## build-tsan/: ThreadSanitizer
 	@tools/build tsan
 
 clean: ## remove every build directory
-	@rm -rf build build-test build-debug build-asan build-tsan build-fuzz
+	@rm -rf build build-test build-debug build-asan build-tsan build-fuzz build-previous

@@ -23,7 +23,7 @@
 #include "unit/cmd/upgrade_told.h"
 
 #define FOLDER SP_TESTS_DIR "/conform/upgrade"
-enum { FDS_MOST = 64, PATH_BYTES = 1024 };
+enum { FDS_MOST = 64, PATH_BYTES = 1024, HELD = 8 };
 
 /* What may differ when a set was loaded and saved again. */
 static const struct {
@@ -211,6 +211,41 @@ static void goes_back(struct kit *kit, const struct golden_set *g, const char *n
     sp_record_writer_deinit(&writer);
 }
 
+/* What the worker has of each limit of the process, without what it was lent in advance. */
+static uint64_t in_use(const struct sp_lease *lease)
+{
+    return sp_budget_out(lease->budget) - lease->spare;
+}
+
+static void look(struct kit *kit, uint64_t held[HELD])
+{
+    const struct sp_cluster *cluster = the_cluster(kit, "app");
+    held[0] = in_use(&kit->worker->connection_lease);
+    held[1] = in_use(&kit->worker->stream_lease);
+    held[2] = in_use(&cluster->connections);
+    held[3] = in_use(&cluster->pending);
+    held[4] = in_use(&cluster->requests);
+    held[5] = in_use(&cluster->retries);
+    held[6] = sp_cell_get(&cluster->cells.cx_active);
+    held[7] = sp_cell_get(&kit->worker->cells.streams_active);
+}
+
+static void same_held(const char *name, const uint64_t was[HELD], const uint64_t is[HELD])
+{
+    static const char *const names[HELD] = { "connections of the process",
+                                             "calls of the process",
+                                             "connections of the cluster",
+                                             "pending calls of the cluster",
+                                             "calls of the cluster",
+                                             "retries of the cluster",
+                                             "cx_active",
+                                             "streams_active" };
+    for (int i = 0; i < HELD; i++)
+        if (was[i] != is[i])
+            fail_msg("%s: %s were %llu, and are %llu after the former build's records", name, names[i],
+                     (unsigned long long)was[i], (unsigned long long)is[i]);
+}
+
 static void taken_over(const struct scene_kind *kind)
 {
     struct golden_set g;
@@ -220,9 +255,13 @@ static void taken_over(const struct scene_kind *kind)
     char path[PATH_BYTES], *listing = listing_file(path_of(FOLDER, kind->name, ".txt", path), NULL);
     if (strcmp(was, listing) != 0)
         fail_msg("%s.txt is not what %s.records says: tests/upgrade/golden.py", kind->name, kind->name);
+    uint64_t before[HELD], after[HELD];
     kind->begin(&s);
+    look(s.kit, before);
     s.kit->sidecar = mesh_upgrade_by(s.kit->sidecar, 1, give_golden, &g);
     s.kit->worker = &s.kit->sidecar->workers[0];
+    look(s.kit, after);
+    same_held(kind->name, before, after);
     goes_back(s.kit, &g, kind->name, was);
     kind->finish(&s);
     kit_free(s.kit);
