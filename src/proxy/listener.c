@@ -332,7 +332,7 @@ void sp_listener_leave(struct sp_listener *listener, bool close_fds)
 {
     leave_doors(listener, close_fds);
     if (listener->waiting_fd >= 0 && close_fds)
-        sp_sock_drop_fd(listener->worker->loop, listener->waiting_fd);
+        sp_sock_forget_fd(listener->worker->loop, listener->waiting_fd);
     listener->waiting_fd = -1;
 }
 

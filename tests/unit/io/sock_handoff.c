@@ -1,6 +1,6 @@
 /* sock_handoff: socks, pumps and acceptors of real descriptors leave one loop and are taken by another, as
- * between two processes: no byte is lost, doubled or out of order, also of those that were inside a pipe; what
- * was told is not told again, and what was owed is; and no descriptor is left or closed twice. */
+ * between two processes: no byte is lost, doubled or out of order, also of those that were inside a pipe;
+ * what was told is not told again, and what was owed is; and no descriptor is left or closed twice. */
 #include <dirent.h>
 
 #include "base/rng.h"
