@@ -35,6 +35,7 @@ extern const struct sp_bench sp_bench_base[];
 extern const struct sp_bench sp_bench_bolt[];
 extern const struct sp_bench sp_bench_h1[];
 extern const struct sp_bench sp_bench_route[];
+extern const struct sp_bench sp_bench_store[];
 
 /* Make the compiler believe that the value is used, and that memory was read and written. */
 static inline void sp_bench_keep(const void *value)
