@@ -162,10 +162,9 @@ static void take_answer(struct sp_h2_stream *s, struct sp_head *head, bool end)
         head->body_bytes = -1;
     } else if ((s->flags & SP_H2_ASKED_HEAD) || head->status == 204 || head->status == 304) {
         head->flags |= SP_HEAD_NO_BODY;
-        s->body_left = 0;
-        return;
+        end = true;
     }
-    s->body_left = head->body_bytes;
+    s->body_left = head->flags & SP_HEAD_NO_BODY ? 0 : head->body_bytes;
     if (end && head->body_bytes < 0)
         head->body_bytes = 0;
 }

@@ -23,6 +23,7 @@ struct end {
     bool moves; /* the state goes through save and load between any two calls */
     bool took;  /* takes body bytes at once */
     ssize_t result;
+    char *last; /* what the last event's strings lie in */
 };
 
 #define KIT_MAGIC "PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -67,6 +68,7 @@ static inline void end_free(struct end *e)
 {
     end_drop_state(e);
     free(e->ev.scratch);
+    free(e->last);
     free(e);
 }
 
@@ -168,7 +170,12 @@ static inline bool end_decode(struct end *e)
         if (e->result < 0 && e->result != SP_E_AGAIN)
             end_say(e, "broken %s\n", sp_h2_code_name(e->ev.code));
         uint32_t body = e->result > 0 ? (uint32_t)e->ev.base.body.len : 0;
-        free(copy);
+        if (e->result > 0) {
+            free(e->last);
+            e->last = copy;
+        } else {
+            free(copy);
+        }
         if (e->result == SP_E_AGAIN) {
             assert_int_equal(e->ev.reply_len, 0);
             free(sp_h2_give(e->h2, e->ev.needs, calloc(1, e->ev.needs_bytes), e->ev.needs_bytes));
