@@ -293,6 +293,11 @@ fail:
     return err;
 }
 
+bool sp_record_schema_knows(const struct sp_record_schema *schema, uint16_t kind)
+{
+    return find_kind(schema, kind) != NULL;
+}
+
 void sp_record_schema_free(struct sp_record_schema *schema)
 {
     if (!schema)

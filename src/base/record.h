@@ -83,6 +83,7 @@ sp_err sp_record_schema_read(sp_str bytes, const struct sp_record_book *book,
                              struct sp_record_schema **ret_schema,
                              char trouble[SP_RECORD_TROUBLE]) SP_MUST_USE;
 void sp_record_schema_free(struct sp_record_schema *schema); /* NULL is fine */
+bool sp_record_schema_knows(const struct sp_record_schema *schema, uint16_t kind);
 
 /* Writing. The first error stays: check once at the end. */
 struct sp_record_writer {

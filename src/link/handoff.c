@@ -59,6 +59,17 @@ static void gather_out(const struct sp_conn *conn, struct sp_buf *out)
             sp_buf_add(out, block->segs[i].ptr, block->segs[i].len);
 }
 
+bool sp_conn_is_quiet(const struct sp_conn *conn)
+{
+    struct sp_sock_saved sock;
+    if (conn->closed || conn->connecting || conn->decoding || !conn->codec || conn->in_len ||
+        conn->out_bytes || conn->held || conn->paused || conn->broken || conn->failed || conn->above_mark ||
+        conn->end_pending || conn->end_told || conn->fin_queued || conn->close_flushed)
+        return false;
+    sp_sock_save(&conn->sock, &sock);
+    return !sock.ended && !sock.shut && !sock.broken && !sock.late;
+}
+
 void sp_conn_save(const struct sp_conn *conn, struct sp_record_writer *writer)
 {
     SP_ASSERT(!conn->closed && !conn->connecting && !conn->decoding);

@@ -23,6 +23,9 @@ struct sp_conn_record {
 enum { SP_KIND_CONN = 200 };
 extern const struct sp_record_kind sp_conn_kind;
 
+/* Nothing waits in either direction, and nothing has ended or rests: what is told of it is whose grammar it
+ * speaks, and since when it is still. */
+bool sp_conn_is_quiet(const struct sp_conn *conn);
 /* The conn is open (not connecting, not closed) and its loop does not run. */
 void sp_conn_save(const struct sp_conn *conn, struct sp_record_writer *writer);
 /* A conn in `conn`'s storage, with `fd` adopted. Nothing is read, decoded or sent before the loop runs; its

@@ -33,11 +33,11 @@
 #include "proxy/tcp_impl.h"
 
 static const struct sp_record_kind *const kinds[] = {
-    &sp_handoff_worker_kind,   &sp_handoff_why_kind,    &sp_handoff_listener_kind,
-    &sp_handoff_door_kind,     &sp_handoff_chain_kind,  &sp_handoff_cluster_kind,
-    &sp_handoff_endpoint_kind, &sp_handoff_series_kind, &sp_handoff_line_kind,
-    &sp_handoff_mux_kind,      &sp_handoff_intake_kind, &sp_handoff_relay_kind,
-    &sp_handoff_stream_kind,   &sp_handoff_tie_kind,    &sp_conn_kind,
+    &sp_handoff_worker_kind, &sp_handoff_why_kind,     &sp_handoff_listener_kind, &sp_handoff_door_kind,
+    &sp_handoff_chain_kind,  &sp_handoff_cluster_kind, &sp_handoff_endpoint_kind, &sp_handoff_series_kind,
+    &sp_handoff_line_kind,   &sp_handoff_mux_kind,     &sp_handoff_intake_kind,   &sp_handoff_relay_kind,
+    &sp_handoff_stream_kind, &sp_handoff_tie_kind,     &sp_handoff_ahead_kind,    &sp_handoff_still_kind,
+    &sp_conn_kind,
 };
 
 const struct sp_record_book sp_proxy_records = { kinds, SP_COUNTOF(kinds) };
@@ -81,14 +81,35 @@ void sp_process_save(const struct sp_process *process, struct sp_record_writer *
         sp_record_refuse(writer, "this process is draining: it is about to end anyway");
 }
 
+void sp_saver_init(struct sp_saver *saver)
+{
+    sp_idmap_init(&saver->numbers);
+    for (unsigned i = 0; i < SP_COUNTOF(saver->bytes); i++)
+        sp_buf_init(&saver->bytes[i], 0);
+}
+
+void sp_saver_deinit(struct sp_saver *saver)
+{
+    for (unsigned i = 0; i < SP_COUNTOF(saver->bytes); i++) {
+        if (saver->bytes[i].failed && !saver->writer->err)
+            saver->writer->err = SP_E_NOMEM;
+        sp_buf_deinit(&saver->bytes[i]);
+    }
+    sp_idmap_deinit(&saver->numbers);
+}
+
 void sp_worker_save(struct sp_worker *worker, struct sp_record_writer *writer)
 {
-    struct sp_saver saver = { .worker = worker, .writer = writer };
+    sp_worker_save_rest(worker, writer, NULL);
+}
+
+void sp_worker_save_rest(struct sp_worker *worker, struct sp_record_writer *writer,
+                         const struct sp_ahead *ahead)
+{
+    struct sp_saver saver = { .worker = worker, .writer = writer, .ahead = ahead };
     if (worker->draining)
         sp_record_refuse(writer, "worker %u is draining: it is about to end anyway", worker->index);
-    sp_idmap_init(&saver.numbers);
-    for (unsigned i = 0; i < SP_COUNTOF(saver.bytes); i++)
-        sp_buf_init(&saver.bytes[i], 0);
+    sp_saver_init(&saver);
     sp_save_figures(&saver);
     sp_save_listeners(&saver);
     sp_save_clusters(&saver);
@@ -97,12 +118,7 @@ void sp_worker_save(struct sp_worker *worker, struct sp_record_writer *writer)
     sp_save_relays(&saver);
     sp_save_streams(&saver);
     sp_save_ties(&saver);
-    for (unsigned i = 0; i < SP_COUNTOF(saver.bytes); i++) {
-        if (saver.bytes[i].failed && !writer->err)
-            writer->err = SP_E_NOMEM;
-        sp_buf_deinit(&saver.bytes[i]);
-    }
-    sp_idmap_deinit(&saver.numbers);
+    sp_saver_deinit(&saver);
 }
 
 /* ---- things by number ---- */
@@ -309,8 +325,13 @@ static sp_err end_section(struct sp_handoff *h)
 
 void sp_handoff_begin_section(struct sp_handoff *h, sp_ns saved_now)
 {
-    sp_ns now = sp_loop_now(h->workers[0]->loop);
     h->worker = h->workers[h->sections++ % h->count];
+    sp_handoff_set_clock(h, saved_now);
+}
+
+void sp_handoff_set_clock(struct sp_handoff *h, sp_ns saved_now)
+{
+    sp_ns now = sp_loop_now(h->workers[0]->loop);
     h->saved_now = saved_now;
     h->shift = saved_now > now || now - saved_now > SAME_CLOCK_NS ? now - saved_now : 0;
 }
@@ -320,12 +341,15 @@ sp_err sp_handoff_begin(struct sp_worker *const *workers, uint32_t count, struct
     struct sp_handoff *h = sp_mem_zalloc(sizeof(*h));
     if (!h)
         return SP_E_NOMEM;
-    h->workers = workers;
+    SP_ASSERT(count && count <= SP_WORKERS_MAX);
+    memcpy(h->workers, workers, count * sizeof(*workers));
     h->count = count;
     for (int i = 0; i < SP_HANDOFF_WHATS; i++) {
         sp_idmap_init(&h->things[i]);
         sp_idmap_init(&h->missing[i]);
     }
+    for (uint32_t i = 0; i < SP_WORKERS_MAX; i++)
+        sp_vec_init(&h->aheads[i], sizeof(struct sp_line *));
     sp_arena_init(&h->names, NULL, 0, NAMES_BLOCK, NAMES_LIMIT);
     *ret_handoff = h;
     return 0;
@@ -335,6 +359,9 @@ void sp_handoff_free(struct sp_handoff *h)
 {
     if (!h)
         return;
+    sp_handoff_drop_ahead(h);
+    for (uint32_t i = 0; i < SP_WORKERS_MAX; i++)
+        sp_vec_deinit(&h->aheads[i]);
     forget_numbers(h);
     sp_arena_deinit(&h->names);
     sp_mem_free(h);
@@ -364,6 +391,8 @@ static const struct {
     { &sp_handoff_relay_kind, sp_load_relay },
     { &sp_handoff_stream_kind, sp_load_stream },
     { &sp_handoff_tie_kind, sp_load_tie },
+    { &sp_handoff_ahead_kind, sp_load_ahead },
+    { &sp_handoff_still_kind, sp_load_still },
     { &sp_conn_kind, load_conn },
 };
 
@@ -374,11 +403,25 @@ sp_err sp_handoff_load(struct sp_handoff *h, struct sp_record_reader *reader, ui
             continue;
         h->reader = reader;
         h->kind = loaders[i].kind;
-        if (!h->worker && kind != SP_KIND_WORKER)
+        if (!h->worker && kind != SP_KIND_WORKER && kind != SP_KIND_AHEAD)
             return SP_HANDOFF_BAD(h, "it comes before any worker");
+        if (h->ahead && !sp_handoff_goes_ahead(kind))
+            return SP_HANDOFF_BAD(h, "it cannot come ahead");
         return loaders[i].load(h);
     }
     return SP_E_MISSING;
+}
+
+sp_err sp_handoff_end_part(struct sp_handoff *h, struct sp_record_reader *reader)
+{
+    h->reader = reader;
+    h->kind = NULL;
+    h->worker = NULL;
+    h->ahead = NULL;
+    if (h->has_conn)
+        return SP_HANDOFF_BAD(h, "a conn belongs to nobody");
+    forget_numbers(h);
+    return 0;
 }
 
 sp_err sp_handoff_end(struct sp_handoff *h, struct sp_record_reader *reader)
@@ -387,5 +430,6 @@ sp_err sp_handoff_end(struct sp_handoff *h, struct sp_record_reader *reader)
     h->kind = NULL;
     sp_err err = end_section(h);
     h->worker = NULL;
+    sp_handoff_drop_ahead(h); /* of workers that said nothing of them */
     return err;
 }

@@ -15,6 +15,8 @@
 #include "base/err.h"
 #include "base/record.h"
 
+struct sp_ahead;
+struct sp_handoff;
 struct sp_listen_fds;
 struct sp_process;
 struct sp_worker;
@@ -26,6 +28,17 @@ extern const struct sp_record_book sp_proxy_records;
 void sp_process_save(const struct sp_process *process, struct sp_record_writer *writer);
 /* The loop must not run. Errors stay in the writer: what the receiver cannot take is refused by name. */
 void sp_worker_save(struct sp_worker *worker, struct sp_record_writer *writer);
+/* The same, less the lines that were told ahead and have not changed. NULL: none was. */
+void sp_worker_save_rest(struct sp_worker *worker, struct sp_record_writer *writer,
+                         const struct sp_ahead *ahead);
+
+/* Ahead of all that, while the worker serves: its quiet downstream lines, part by part, as records of their
+ * own with descriptors that are still the worker's. On the worker's own thread, between two turns. False:
+ * that was the last part. The receiver must know the kind sp_handoff_ahead_kind. NULL: memory is out. */
+extern const struct sp_record_kind sp_handoff_ahead_kind;
+struct sp_ahead *sp_ahead_new(struct sp_worker *worker);
+bool sp_ahead_save(struct sp_ahead *ahead, struct sp_record_writer *writer, uint32_t most_lines);
+void sp_ahead_free(struct sp_ahead *ahead); /* NULL is fine */
 
 /* Reading has two passes, since listening sockets are needed before a worker has a configuration.
  * First: the listeners of all workers, by name, with the old worker's number. */
@@ -52,11 +65,14 @@ void sp_handoff_spread(struct sp_handoff_listener *listeners, uint32_t count, ui
  * begins old worker k sends what follows to worker k mod count. Kinds of other rooms: SP_E_MISSING, the
  * caller asks the next room. On an error the reader's trouble says what is wrong; the process must end
  * without touching a socket. */
-struct sp_handoff;
 sp_err sp_handoff_begin(struct sp_worker *const *workers, uint32_t count,
                         struct sp_handoff **ret_handoff) SP_MUST_USE;
 sp_err sp_handoff_load(struct sp_handoff *handoff, struct sp_record_reader *reader,
                        uint16_t kind) SP_MUST_USE;
+/* Records that were told ahead are loaded in the same way and before the others, where the workers have their
+ * configuration by then: each of a part, then this. The lines rest until their worker's records confirm them;
+ * copies of those that have changed are closed. */
+sp_err sp_handoff_end_part(struct sp_handoff *handoff, struct sp_record_reader *reader) SP_MUST_USE;
 /* All records have come: check that nothing is missing, arm timers, tie what is left. */
 sp_err sp_handoff_end(struct sp_handoff *handoff, struct sp_record_reader *reader) SP_MUST_USE;
 void sp_handoff_free(struct sp_handoff *handoff);

@@ -30,22 +30,29 @@ enum {
     SP_KIND_RELAY = 111,
     SP_KIND_STREAM = 112,
     SP_KIND_TIE = 113,
+    SP_KIND_AHEAD = 114,
+    SP_KIND_STILL = 115,
 };
 
 extern const struct sp_record_kind sp_handoff_worker_kind, sp_handoff_why_kind, sp_handoff_listener_kind,
     sp_handoff_door_kind, sp_handoff_chain_kind, sp_handoff_cluster_kind, sp_handoff_endpoint_kind,
     sp_handoff_series_kind, sp_handoff_line_kind, sp_handoff_mux_kind, sp_handoff_intake_kind,
-    sp_handoff_relay_kind, sp_handoff_stream_kind, sp_handoff_tie_kind;
+    sp_handoff_relay_kind, sp_handoff_stream_kind, sp_handoff_tie_kind, sp_handoff_ahead_kind,
+    sp_handoff_still_kind;
 
 /* ---- saving ---- */
 
 struct sp_saver {
     struct sp_worker *worker;
+    const struct sp_ahead *ahead; /* what was told before; NULL: nothing */
     struct sp_record_writer *writer;
     struct sp_idmap numbers; /* where a thing is -> its number */
     uint32_t last;
     struct sp_buf bytes[3]; /* for what a record borrows while it is put */
 };
+/* `worker`, `writer` and `ahead` are set. */
+void sp_saver_init(struct sp_saver *saver);
+void sp_saver_deinit(struct sp_saver *saver);
 uint32_t sp_saver_new(struct sp_saver *saver, const void *thing);
 /* 0: NULL, or nothing that was saved. */
 uint32_t sp_saver_number(const struct sp_saver *saver, const void *thing);
@@ -61,6 +68,11 @@ void sp_save_figures(struct sp_saver *saver);
 void sp_save_listeners(struct sp_saver *saver);
 void sp_save_clusters(struct sp_saver *saver);
 void sp_save_lines(struct sp_saver *saver);
+/* One downstream line; all of them, less those that are as they were told ahead. */
+void sp_save_caller(struct sp_saver *saver, const struct sp_line *line);
+void sp_save_callers(struct sp_saver *saver);
+/* A chain and its listener, where records have not told them yet: their names alone. */
+void sp_save_chain_name(struct sp_saver *saver, const struct sp_chain *chain);
 void sp_save_intakes(struct sp_saver *saver);
 void sp_save_relays(struct sp_saver *saver);
 void sp_save_streams(struct sp_saver *saver);
@@ -79,7 +91,7 @@ enum sp_handoff_what {
 };
 
 struct sp_handoff {
-    struct sp_worker *const *workers;
+    struct sp_worker *workers[SP_WORKERS_MAX];
     uint32_t count;
     uint32_t sections;
     struct sp_worker *worker; /* to which the current section goes; NULL before the first */
@@ -88,6 +100,9 @@ struct sp_handoff {
     struct sp_idmap things[SP_HANDOFF_WHATS];  /* number -> thing */
     struct sp_idmap missing[SP_HANDOFF_WHATS]; /* number -> its name (char *): not in this configuration */
     struct sp_arena names;
+    struct sp_vec
+        aheads[SP_WORKERS_MAX]; /* of struct sp_line *: came ahead, by old worker; not counted yet */
+    struct sp_vec *ahead;       /* such records are being read; NULL: the others */
     struct sp_conn_record conn; /* waits for its owner's record */
     bool has_conn;
     sp_ns saved_now; /* the saver's clock */
@@ -126,6 +141,15 @@ void sp_handoff_add_cells(const struct sp_record_kind *kind, void *into, const v
                           size_t bytes);
 sp_err sp_handoff_add_hist(struct sp_handoff *handoff, struct sp_hist *hist, sp_str bytes) SP_MUST_USE;
 void sp_handoff_begin_section(struct sp_handoff *handoff, sp_ns saved_now);
+void sp_handoff_set_clock(struct sp_handoff *handoff, sp_ns saved_now);
+/* May that kind come ahead? */
+bool sp_handoff_goes_ahead(uint16_t kind);
+/* A downstream line that came ahead waits here. */
+sp_err sp_handoff_keep_ahead(struct sp_handoff *handoff, struct sp_line *line) SP_MUST_USE;
+/* A downstream line is counted, and hangs on its worker. */
+void sp_handoff_place_line(struct sp_line *line);
+/* The copies of lines that nobody confirmed are closed. */
+void sp_handoff_drop_ahead(struct sp_handoff *handoff);
 
 /* Each loads the current record. */
 sp_err sp_load_worker(struct sp_handoff *handoff);
@@ -142,6 +166,8 @@ sp_err sp_load_intake(struct sp_handoff *handoff);
 sp_err sp_load_relay(struct sp_handoff *handoff);
 sp_err sp_load_stream(struct sp_handoff *handoff);
 sp_err sp_load_tie(struct sp_handoff *handoff);
+sp_err sp_load_ahead(struct sp_handoff *handoff);
+sp_err sp_load_still(struct sp_handoff *handoff);
 /* All records of the section have come. */
 sp_err sp_finish_lines(struct sp_handoff *handoff);
 sp_err sp_finish_streams(struct sp_handoff *handoff);

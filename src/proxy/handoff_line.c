@@ -156,6 +156,11 @@ static void save_line(struct sp_saver *saver, const struct sp_line *line, uint8_
         save_mux(saver, line, record.number);
 }
 
+void sp_save_caller(struct sp_saver *saver, const struct sp_line *line)
+{
+    save_line(saver, line, PLACE_NONE);
+}
+
 static void save_pool(struct sp_saver *saver, const struct sp_list *list, uint8_t place)
 {
     const struct sp_line *line;
@@ -188,9 +193,7 @@ static void save_pools(struct sp_saver *saver, const struct sp_endpoint *ep)
 void sp_save_lines(struct sp_saver *saver)
 {
     each_endpoint(saver, save_pools);
-    const struct sp_line *line;
-    SP_LIST_EACH(&saver->worker->lines, line, next, struct sp_line, link)
-        save_line(saver, line, PLACE_NONE);
+    sp_save_callers(saver);
 }
 
 void sp_save_intakes(struct sp_saver *saver)
@@ -213,6 +216,8 @@ void sp_save_intakes(struct sp_saver *saver)
 
 static void tie(struct sp_saver *saver, uint8_t which, const void *line, const void *other)
 {
+    if (!other)
+        return;
     struct tie_record record = { .tie = which,
                                  .line = sp_saver_number(saver, line),
                                  .other = sp_saver_number(saver, other) };
@@ -282,6 +287,12 @@ static void hang_line(struct sp_line *line, uint8_t place)
                  &line->pool_link);
 }
 
+void sp_handoff_place_line(struct sp_line *line)
+{
+    count_line(line);
+    hang_line(line, PLACE_NONE);
+}
+
 static sp_err judge_line(struct sp_handoff *h, const struct line_record *r, const struct sp_chain *chain,
                          const struct sp_codec *codec)
 {
@@ -295,6 +306,8 @@ static sp_err judge_line(struct sp_handoff *h, const struct line_record *r, cons
         return SP_HANDOFF_BAD(h, "it is open and speaks nothing");
     if (r->state == LINE_OPEN && (h->conn.close_flushed || (h->conn.fin_queued && !r->tunnel)))
         return SP_HANDOFF_BAD(h, "it is open and has said its last");
+    if (h->ahead && (!r->chain || r->state != LINE_OPEN || h->conn.in.len || h->conn.out.len))
+        return SP_HANDOFF_BAD(h, "it is not quiet, and comes ahead");
     if (chain && chain->spec->kind == SP_CHAIN_TCP)
         return SP_HANDOFF_BAD(h, "its chain knows no calls");
     if (r->tunnel && codec && codec->multiplexed)
@@ -369,6 +382,8 @@ sp_err sp_load_line(struct sp_handoff *h)
     line->endpoint = ep;
     line->why = why;
     fill_line(h, line, &r);
+    if (h->ahead)
+        return sp_handoff_keep_ahead(h, line);
     count_line(line);
     hang_line(line, r.place);
     return 0;

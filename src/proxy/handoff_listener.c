@@ -143,6 +143,25 @@ static void save_chain(struct sp_saver *saver, const struct sp_chain *chain)
     sp_record_put(saver->writer, &sp_handoff_chain_kind, &record);
 }
 
+void sp_save_chain_name(struct sp_saver *saver, const struct sp_chain *chain)
+{
+    const struct sp_listener *l = chain->listener;
+    if (sp_saver_number(saver, chain))
+        return;
+    if (!sp_saver_number(saver, l)) {
+        struct listener_record named = { .number = sp_saver_new(saver, l), .name = l->spec->name };
+        sp_record_put(saver->writer, &sp_handoff_listener_kind, &named);
+    }
+    struct chain_record record = {
+        .number = sp_saver_new(saver, chain),
+        .listener = sp_saver_number(saver, l),
+        .place = (uint32_t)(chain->spec - chain->resource->listener->chains),
+        .kind = (uint8_t)(chain->spec->kind + 1),
+        .name = chain->spec->name,
+    };
+    sp_record_put(saver->writer, &sp_handoff_chain_kind, &record);
+}
+
 static void save_listener(struct sp_saver *saver, const struct sp_listener *l)
 {
     struct listener_record record = {
@@ -327,6 +346,8 @@ sp_err sp_load_listener(struct sp_handoff *h)
         return sp_handoff_put_missing(h, SP_HANDOFF_LISTENER, r.number,
                                       "listener \"%.*s\" is in use, and not in the new configuration",
                                       SP_STR_ARG(sp_str_upto(r.name, NAME_MOST)));
+    if (h->ahead && (r.waiting_fd || r.resting))
+        return SP_HANDOFF_BAD(h, "it is more than a name, and comes ahead");
     if (!r.gone)
         sp_handoff_add_cells(h->kind, &l->cells, &r, offsetof(struct listener_record, cells),
                              sizeof(r.cells));

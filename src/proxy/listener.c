@@ -285,6 +285,12 @@ sp_err sp_listener_open(struct sp_listener *listener)
     return listener->accepting || listener->gone ? 0 : start_accepting(listener, SP_LISTENER_OPEN, false);
 }
 
+sp_err sp_listener_place(struct sp_listener *listener, int fd)
+{
+    SP_ASSERT(fd >= 0 && !listener->accepting && !listener->gone);
+    return start_accepting(listener, fd, listener->spec->addr.family == SP_ADDR_UNIX);
+}
+
 sp_err sp_listener_add_door(struct sp_listener *listener, int fd)
 {
     if (!listener->accepting || listener->gone)

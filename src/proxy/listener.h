@@ -62,7 +62,9 @@ sp_err sp_listener_new(struct sp_worker *worker, struct sp_resource *resource, i
                        struct sp_listener **ret_listener) SP_MUST_USE;
 /* Open the address now, if it should be and is not. */
 sp_err sp_listener_open(struct sp_listener *listener) SP_MUST_USE;
-/* Accept from this socket too; on failure it is still the caller's. */
+/* The same, with a socket that listens already; on failure it is still the caller's. */
+sp_err sp_listener_place(struct sp_listener *listener, int fd) SP_MUST_USE;
+/* Accept from this socket too; likewise. */
 sp_err sp_listener_add_door(struct sp_listener *listener, int fd) SP_MUST_USE;
 /* At a cap: no accepting until a connection ends, or the next tick. */
 void sp_listener_rest(struct sp_listener *listener);

@@ -310,6 +310,12 @@ sp_err sp_worker_open(struct sp_worker *worker)
     return first;
 }
 
+sp_err sp_worker_place(struct sp_worker *worker, sp_str name, int fd)
+{
+    struct sp_listener *listener = find_listener(worker, name);
+    return listener && !listener->accepting ? sp_listener_place(listener, fd) : SP_E_MISSING;
+}
+
 sp_err sp_worker_add_door(struct sp_worker *worker, sp_str name, int fd)
 {
     struct sp_listener *listener = find_listener(worker, name);

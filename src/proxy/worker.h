@@ -85,6 +85,9 @@ sp_err sp_worker_apply(struct sp_worker *worker, struct sp_snapshot *snapshot,
                        const struct sp_listen_fds *fds) SP_MUST_USE;
 /* Open the addresses that were left for later. The first error. */
 sp_err sp_worker_open(struct sp_worker *worker) SP_MUST_USE;
+/* The socket of a listener that was left for later. SP_E_MISSING: none of that name waits for one; on failure
+ * it is still the caller's. */
+sp_err sp_worker_place(struct sp_worker *worker, sp_str listener, int fd) SP_MUST_USE;
 /* One more listening socket for that listener. SP_E_MISSING: there is none of that name that accepts; on
  * failure it is still the caller's. */
 sp_err sp_worker_add_door(struct sp_worker *worker, sp_str listener, int fd) SP_MUST_USE;

@@ -229,7 +229,7 @@ static sp_err keep_fds(struct sp_walk_new *walk)
     return SP_OK;
 }
 
-/* The set just heard: is it whole? Its descriptor stays with the talk. */
+/* The set or part just heard: is it whole? Its descriptor stays with the talk. */
 static sp_err open_set(struct sp_walk_new *walk)
 {
     struct sp_walk_talk *talk = &walk->talk;
@@ -249,6 +249,17 @@ static sp_err open_set(struct sp_walk_new *walk)
     return whole ? SP_OK : SP_E_INVALID;
 }
 
+/* What `want` waits for did not come: the old one gave up, or is dead, or must be told. */
+static enum sp_walk_end lost(struct sp_walk_new *walk, sp_err err, const char *want,
+                             char trouble[SP_WALK_TROUBLE])
+{
+    struct sp_walk_talk *talk = &walk->talk;
+    sp_walk_words_for(talk, sp_walk_end_of(talk, err), want, talk->times.save_ms, trouble);
+    if (!err && talk->kind == SP_WALK_ABORT)
+        return SP_WALK_RESUMED;
+    return err == SP_E_CLOSED ? bury(walk, grace_ms(walk)) : turn_back(walk, trouble);
+}
+
 /* One message of the set. *ret_whole: it was the last. */
 static sp_err take_one(struct sp_walk_new *walk, bool *ret_whole)
 {
@@ -263,9 +274,8 @@ static sp_err take_one(struct sp_walk_new *walk, bool *ret_whole)
 static enum sp_walk_end take(struct sp_walk_new *walk, char trouble[SP_WALK_TROUBLE])
 {
     struct sp_walk_talk *talk = &walk->talk;
-    uint32_t wait_ms = talk->times.save_ms;
     for (bool whole = false; !whole;) {
-        sp_err err = hear(walk, wait_ms);
+        sp_err err = hear(walk, talk->times.save_ms);
         if (!err && (talk->kind == SP_WALK_BATCH || talk->kind == SP_WALK_SET)) {
             err = take_one(walk, &whole);
             if (!err)
@@ -274,14 +284,66 @@ static enum sp_walk_end take(struct sp_walk_new *walk, char trouble[SP_WALK_TROU
                           sp_err_str(err));
             return turn_back(walk, trouble);
         }
-        sp_walk_words_for(talk, sp_walk_end_of(talk, err), "set", wait_ms, trouble);
-        if (!err && talk->kind == SP_WALK_ABORT)
-            return SP_WALK_RESUMED;
-        return err == SP_E_CLOSED ? bury(walk, grace_ms(walk)) : turn_back(walk, trouble);
+        return lost(walk, err, "set", trouble);
     }
     if (talk->shut && bury(walk, grace_ms(walk)) == SP_WALK_RESUMED) /* it hung behind its set */
         return SP_WALK_RESUMED;
     return SP_WALK_MOVED;
+}
+
+/* What was not taken of a part is nobody's. */
+static void end_part(struct sp_walk_new *walk)
+{
+    for (uint32_t i = 0; i < walk->fd_count; i++)
+        if (walk->fds[i] >= 0)
+            close(walk->fds[i]);
+    walk->fd_count = 0;
+    sp_memfile_unmap(walk->records);
+    walk->records = SP_STR_NULL;
+}
+
+/* One message of what is told ahead. */
+static sp_err hear_part(struct sp_walk_new *walk,
+                        sp_err (*on_part)(void *arg, struct sp_record_reader *reader), void *arg,
+                        char trouble[SP_WALK_TROUBLE])
+{
+    sp_err err = walk->talk.kind == SP_WALK_BATCH ? keep_fds(walk) : open_set(walk);
+    if (!err && walk->talk.kind == SP_WALK_PART) {
+        sp_record_reader_init(&walk->reader, walk->records, walk->fds, walk->fd_count);
+        err = on_part(arg, &walk->reader);
+        sp_walk_words(trouble, "%s", walk->reader.trouble);
+        end_part(walk);
+    }
+    if (err && !trouble[0])
+        sp_walk_words(trouble, "what process %u told ahead cannot be taken: %s", walk->talk.peer.pid,
+                      sp_err_str(err));
+    return err;
+}
+
+enum sp_walk_end sp_walk_new_ahead(struct sp_walk_new *walk, uint16_t kind,
+                                   sp_err (*on_part)(void *arg, struct sp_record_reader *reader), void *arg,
+                                   char trouble[SP_WALK_TROUBLE])
+{
+    struct sp_walk_talk *talk = &walk->talk;
+    trouble[0] = 0;
+    if (!sp_record_schema_knows(talk->schema, kind))
+        return SP_WALK_MOVED;
+    /* As with `go`: what is wrong is heard. */
+    SP_IGNORE(sp_walk_say(talk, SP_WALK_AHEAD, SP_STR_NULL, NULL, 0, talk->times.save_ms));
+    for (;;) {
+        sp_err err = sp_walk_hear(talk, talk->times.save_ms);
+        if (!err && talk->kind == SP_WALK_END)
+            return SP_WALK_MOVED;
+        bool part = !err && (talk->kind == SP_WALK_BATCH || talk->kind == SP_WALK_PART);
+        if (part && hear_part(walk, on_part, arg, trouble))
+            return turn_back(walk, trouble);
+        if (part)
+            continue;
+        if (err != SP_E_TIMEOUT)
+            return lost(walk, err, "part", trouble);
+        sp_walk_words_for(talk, err, "part", talk->times.save_ms, trouble);
+        return SP_WALK_RESUMED; /* it serves, however slow: nobody is killed for that */
+    }
 }
 
 enum sp_walk_end sp_walk_new_take(struct sp_walk_new *walk, struct sp_record_reader **ret_reader,

@@ -27,8 +27,10 @@
 
 struct sp_walk_old {
     struct sp_walk_talk talk;
-    bool asked; /* `go` has come */
+    bool asked; /* the successor may hold copies of our sockets */
     bool over;  /* nothing more is to be said */
+    bool heard; /* a message waits in `talk`, or the error of hearing it */
+    sp_err err; /* of that */
 };
 
 /* Say that we go on, and be sure that it is known. */
@@ -153,7 +155,9 @@ static sp_err send_fds(struct sp_walk_talk *talk, const struct sp_record_writer 
     return SP_OK;
 }
 
-static sp_err send_set(struct sp_walk_talk *talk, const struct sp_record_writer *writer)
+/* As a set, or as a part of what is told ahead. */
+static sp_err send_records(struct sp_walk_talk *talk, enum sp_walk_message kind,
+                           const struct sp_record_writer *writer)
 {
     sp_str records = sp_buf_str(&writer->out);
     struct sp_walk_set set = { .bytes = records.len,
@@ -168,16 +172,39 @@ static sp_err send_set(struct sp_walk_talk *talk, const struct sp_record_writer 
         return err;
     err = send_fds(talk, writer);
     if (!err)
-        err = sp_walk_say(talk, SP_WALK_SET, sp_str_of(&set, sizeof(set)), &file, 1, talk->times.load_ms);
+        err = sp_walk_say(talk, kind, sp_str_of(&set, sizeof(set)), &file, 1, talk->times.load_ms);
     close(file);
     return err;
+}
+
+bool sp_walk_old_asks_ahead(struct sp_walk_old *walk)
+{
+    walk->err = sp_walk_hear(&walk->talk, 0);
+    walk->heard = walk->err || walk->talk.kind != SP_WALK_AHEAD;
+    walk->asked = walk->asked || !walk->heard;
+    return !walk->heard;
+}
+
+const struct sp_record_schema *sp_walk_old_schema(const struct sp_walk_old *walk)
+{
+    return walk->talk.schema;
+}
+
+sp_err sp_walk_old_part(struct sp_walk_old *walk, const struct sp_record_writer *part)
+{
+    return send_records(&walk->talk, SP_WALK_PART, part);
+}
+
+sp_err sp_walk_old_end_parts(struct sp_walk_old *walk)
+{
+    return sp_walk_say(&walk->talk, SP_WALK_END, SP_STR_NULL, NULL, 0, walk->talk.times.load_ms);
 }
 
 /* Everything up to `yours`. On an error nothing has been given away. */
 static sp_err give(struct sp_walk_talk *talk, const struct sp_record_writer *writer,
                    char trouble[SP_WALK_TROUBLE])
 {
-    sp_err err = send_set(talk, writer);
+    sp_err err = send_records(talk, SP_WALK_SET, writer);
     if (err) {
         sp_walk_words(trouble, "process %u did not get %llu records and %u descriptors: %s", talk->peer.pid,
                       (unsigned long long)writer->records, writer->fd_count, sp_err_str(err));
@@ -240,7 +267,7 @@ enum sp_walk_end sp_walk_old_run(struct sp_walk_old *walk, const struct sp_walk_
 {
     struct sp_walk_talk *talk = &walk->talk;
     trouble[0] = 0;
-    sp_err err = sp_walk_hear(talk, 0);
+    sp_err err = walk->heard ? walk->err : sp_walk_hear(talk, 0);
     if (err || talk->kind != SP_WALK_GO) {
         sp_walk_words_for(talk, err, "go", talk->times.go_ms, trouble);
         give_up(walk, trouble);

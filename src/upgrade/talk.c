@@ -162,9 +162,12 @@ static bool fits(uint8_t kind, uint32_t fd_count)
 {
     switch ((enum sp_walk_message)kind) {
     case SP_WALK_BATCH: return fd_count > 0;
+    case SP_WALK_PART:
     case SP_WALK_SET: return fd_count == 1;
     case SP_WALK_HELLO:
     case SP_WALK_NO:
+    case SP_WALK_AHEAD:
+    case SP_WALK_END:
     case SP_WALK_GO:
     case SP_WALK_READY:
     case SP_WALK_YOURS:

@@ -4,6 +4,8 @@
  *      hello: build, workers, schema   ───────>  checks; from here on it waits for `go`
  *                                      <───────  hello: build, workers, schema (or `no` with words)
  *      parses, builds, warms up
+ *      ahead                           ───────>  goes on serving
+ *                                      <───────  parts: quiet connections, as a set each; then `end`
  *      go                              ───────>  stops its workers at the end of a turn, saves them
  *                                      <───────  descriptors in batches, records (one memory file)
  *      loads, touching no socket
@@ -82,6 +84,14 @@ void sp_walk_old_abort(struct sp_walk_old *walk, const char *words);
 int sp_walk_old_fd(const struct sp_walk_old *walk);
 const struct sp_walk_peer *sp_walk_old_peer(const struct sp_walk_old *walk);
 uint32_t sp_walk_old_go_ms(const struct sp_walk_old *walk);
+/* The descriptor is readable. True: the successor asks for what can be told while we serve: sp_walk_old_part
+ * for each part, then sp_walk_old_end_parts, and the waiting goes on. False: what it said is for
+ * sp_walk_old_run. */
+bool sp_walk_old_asks_ahead(struct sp_walk_old *walk);
+/* What the successor can read; borrowed. */
+const struct sp_record_schema *sp_walk_old_schema(const struct sp_walk_old *walk);
+sp_err sp_walk_old_part(struct sp_walk_old *walk, const struct sp_record_writer *part) SP_MUST_USE;
+sp_err sp_walk_old_end_parts(struct sp_walk_old *walk) SP_MUST_USE;
 /* `go` has come (or nonsense, or EOF, or nothing at all in go_ms): the rest of the walk, blocking. On
  * SP_WALK_MOVED the caller exits touching no socket (it may flush logs); on SP_WALK_RESUMED it goes on,
  * `trouble` says why, and ops->resume has been called if ops->save was. There is no other end. */
@@ -104,6 +114,14 @@ sp_err sp_walk_new_greet(const char *path, const struct sp_record_book *book, ui
                          const char *build, const struct sp_walk_times *times, struct sp_walk_new **ret_walk,
                          char trouble[SP_WALK_TROUBLE]) SP_MUST_USE;
 const struct sp_walk_peer *sp_walk_new_peer(const struct sp_walk_new *walk);
+/* Everything is parsed and built, and the old one serves: have it tell what it can. `on_part` gets each part
+ * in order; what it borrows from the reader, and descriptors that it does not take, are gone behind it; on its
+ * error, the reader's trouble says why. SP_WALK_MOVED: that was all (nothing, when the old one is of a build
+ * that does not know `kind`). SP_WALK_ALONE: the old one is dead; sp_walk_new_take goes on from there.
+ * SP_WALK_RESUMED: it goes on, the caller ends by _exit. */
+enum sp_walk_end sp_walk_new_ahead(struct sp_walk_new *walk, uint16_t kind,
+                                   sp_err (*on_part)(void *arg, struct sp_record_reader *reader), void *arg,
+                                   char trouble[SP_WALK_TROUBLE]);
 /* Everything is parsed and built: `go`, and wait for the set. SP_WALK_MOVED: *ret_reader has it whole (also
  * where the old one died behind it: sp_walk_new_finish tells). SP_WALK_ALONE: the old one is dead before its
  * set was whole; *ret_reader has no records, and whatever descriptors came (for the listeners among them, by

@@ -170,13 +170,26 @@ static sp_err make_worker(struct server *server, uint32_t index)
     return 0;
 }
 
-static sp_err apply(struct server *server)
+/* A successor gets its sockets later: `only` those that are listed are opened. */
+static sp_err apply(struct server *server, bool only)
 {
     sp_err err = 0;
     for (uint32_t i = 0; !err && i < server->thread_count; i++) {
         struct thread *thread = &server->threads[i];
-        struct sp_listen_fds fds = { thread->names, thread->fds, thread->fd_count, server->takeover != NULL };
+        struct sp_listen_fds fds = { thread->names, thread->fds, thread->fd_count, only };
         err = sp_worker_apply(&thread->worker, server->config->snapshot, &fds);
+    }
+    return err;
+}
+
+/* The sockets that have come, to listeners that wait for them. */
+static sp_err place(struct server *server)
+{
+    sp_err err = 0;
+    for (uint32_t i = 0; i < server->thread_count; i++) {
+        struct thread *thread = &server->threads[i];
+        for (uint32_t k = 0; !err && k < thread->fd_count; k++)
+            err = sp_worker_place(&thread->worker, thread->names[k], thread->fds[k]);
     }
     return err;
 }
@@ -399,6 +412,10 @@ static sp_err prepare(struct server *server)
         err = sp_process_share(&server->process, server->config->snapshot);
     for (uint32_t i = 0; !err && i < server->thread_count; i++)
         err = make_worker(server, i);
+    if (!err && server->takeover)
+        err = apply(server, true);
+    if (!err && server->takeover)
+        err = takeover_ahead(server);
     return err;
 }
 
@@ -409,7 +426,7 @@ static sp_err open_all(struct server *server)
     if (!err)
         err = open_listeners(server);
     if (!err)
-        err = apply(server);
+        err = server->takeover ? place(server) : apply(server, false);
     if (!err)
         err = doors_open(server, &server->doors);
     if (!err && server->takeover)

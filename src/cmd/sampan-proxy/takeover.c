@@ -1,7 +1,8 @@
 /* takeover: how a successor begins.
  *
- *      greet ──> budgets, workers: what needs no socket ──> receive ──> configuration applied, doors opened,
- *      with the sockets that came ──> load ──> finish ──> what has no socket yet is opened ──> threads
+ *      greet ──> budgets, workers, configuration applied: what needs no socket ──> ahead: quiet connections
+ *      ──> receive ──> listeners get the sockets that came, doors opened ──> load ──> finish ──> what has no
+ *      socket yet is opened ──> threads
  *
  * All that takes time is before `receive`, while the old process serves. Behind it callers wait, and there is
  * no ordinary end any more: the sockets that came are shared with the old process, which may go on with them,
@@ -46,6 +47,7 @@ struct door {
 
 struct takeover {
     struct sp_walk_new *walk;
+    struct sp_handoff *handoff; /* what was loaded ahead waits in it */
     struct sp_record_reader *reader;
     struct sp_handoff_listener *listeners;
     uint32_t listener_count;
@@ -89,6 +91,40 @@ sp_err takeover_greet(struct server *server)
     sp_log_line(&server->log, SP_LOG_INFO, "taking over", "pid=%u version=%s workers=%u", peer->pid,
                 peer->build, peer->workers);
     return 0;
+}
+
+/* ---- while the old one serves ---- */
+
+static sp_err load_part(void *arg, struct sp_record_reader *reader)
+{
+    struct takeover *take = arg;
+    uint16_t kind;
+    int more;
+    sp_err err = 0;
+    take->taken = true;
+    while (!err && (more = sp_record_next(reader, &kind)) != 0)
+        err = more < 0 ? (sp_err)more : sp_handoff_load(take->handoff, reader, kind);
+    if (err == SP_E_MISSING)
+        err = sp_record_bad(reader, NULL, "kind %u cannot come ahead", kind);
+    return err ? err : sp_handoff_end_part(take->handoff, reader);
+}
+
+sp_err takeover_ahead(struct server *server)
+{
+    struct takeover *take = server->takeover;
+    struct sp_worker *workers[SP_WORKERS_MAX];
+    char trouble[SP_WALK_TROUBLE];
+    for (uint32_t i = 0; i < server->thread_count; i++)
+        workers[i] = &server->threads[i].worker;
+    sp_err err = sp_handoff_begin(workers, server->thread_count, &take->handoff);
+    if (err)
+        return err;
+    enum sp_walk_end end = sp_walk_new_ahead(take->walk, sp_handoff_ahead_kind.number, load_part, take,
+                                             trouble);
+    if (end != SP_WALK_RESUMED)
+        return 0; /* when it is dead, receive tells what then */
+    fprintf(stderr, "sampan-proxy: cannot take over, the running process goes on: %s\n", trouble);
+    _exit(EXIT_FAILURE);
 }
 
 /* ---- what came ---- */
@@ -363,8 +399,7 @@ static sp_err add_extra(struct server *server)
     return 0;
 }
 
-static sp_err load_one(struct server *server, struct sp_handoff *handoff, struct sp_record_reader *reader,
-                       uint16_t kind)
+static sp_err load_one(struct server *server, struct sp_record_reader *reader, uint16_t kind)
 {
     struct upgrade_server_record record;
     if (kind == upgrade_door_kind.number || kind == UPGRADE_KIND_NEXT)
@@ -375,7 +410,7 @@ static sp_err load_one(struct server *server, struct sp_handoff *handoff, struct
             server->generation = record.generation;
         return err;
     }
-    sp_err err = sp_handoff_load(handoff, reader, kind);
+    sp_err err = sp_handoff_load(server->takeover->handoff, reader, kind);
     if (err == SP_E_MISSING)
         err = doors_load(server->doors, reader, kind);
     if (err == SP_E_MISSING) /* the writer leaves out what we have not said that we know */
@@ -385,27 +420,22 @@ static sp_err load_one(struct server *server, struct sp_handoff *handoff, struct
 
 static sp_err load_all(struct server *server, struct sp_record_reader *reader)
 {
-    struct sp_worker *workers[SP_WORKERS_MAX];
-    struct sp_handoff *handoff;
     uint16_t kind;
     int found;
-    for (uint32_t i = 0; i < server->thread_count; i++)
-        workers[i] = &server->threads[i].worker;
-    sp_err err = sp_handoff_begin(workers, server->thread_count, &handoff);
-    if (err)
-        return err;
+    sp_err err = 0;
     while (!err && (found = sp_record_next(reader, &kind)) != 0)
-        err = found < 0 ? found : load_one(server, handoff, reader, kind);
-    if (!err)
-        err = sp_handoff_end(handoff, reader);
-    sp_handoff_free(handoff);
-    return err;
+        err = found < 0 ? found : load_one(server, reader, kind);
+    return err ? err : sp_handoff_end(server->takeover->handoff, reader);
 }
 
 sp_err takeover_load(struct server *server)
 {
     struct takeover *take = server->takeover;
     sp_err err = add_extra(server);
+    if (take->alone) { /* nobody can say whether what came ahead is still as it was */
+        sp_handoff_free(take->handoff);
+        take->handoff = NULL;
+    }
     if (err || take->alone)
         return err;
     struct sp_record_reader reader = again(take);
@@ -435,6 +465,7 @@ void takeover_end(struct server *server)
             close(take->doors[i].fd); /* of a door that is configured no more */
     parting_watch(server, sp_walk_new_take_pidfd(take->walk));
     sp_walk_new_free(take->walk);
+    sp_handoff_free(take->handoff);
     sp_mem_free(take->listeners);
     sp_mem_free(take);
     server->takeover = NULL;

@@ -12,6 +12,8 @@ struct takeover;
 /* Find the running process and be judged by it. `server->takeover` stays NULL when nobody is there, which is
  * said on the log. On a refusal the words are on standard error, and nothing has happened. */
 sp_err takeover_greet(struct server *server) SP_MUST_USE;
+/* Workers have their configuration and no sockets: what the old one can tell while it serves. */
+sp_err takeover_ahead(struct server *server) SP_MUST_USE;
 /* Everything that needs no state is made: have the other one stop and send everything. Listening sockets are
  * then in `server->threads`. From here on this process ends by takeover_give_up alone. */
 sp_err takeover_receive(struct server *server) SP_MUST_USE;

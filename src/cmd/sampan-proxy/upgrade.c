@@ -3,6 +3,7 @@
  *      successor                      main loop                                workers
  *      ── connects ──────────────>    greet: who are you, what can you read
  *         reads its configuration     goes on serving                          go on
+ *      ── ahead ─────────────────>    tells of quiet connections (ahead.c)     go on
  *      ── go ────────────────────>    stops the threads at the end of a turn   stand
  *                                     saves all, sends all, waits
  *      ── running ───────────────>    logs what waits in the rings, ends
@@ -32,6 +33,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "cmd/sampan-proxy/ahead.h"
 #include "cmd/sampan-proxy/basedir.h"
 #include "cmd/sampan-proxy/doors.h"
 #include "cmd/sampan-proxy/parting.h"
@@ -58,7 +60,8 @@ struct upgrade {
     struct sp_walk_old *walk; /* a successor prepares */
     struct sp_lookout *answer;
     struct sp_timer late;
-    bool stopped; /* the threads */
+    struct ahead *ahead; /* what it was told while we served; NULL: nothing */
+    bool stopped;        /* the threads */
     char path[BASEDIR_BYTES];
 };
 
@@ -142,7 +145,7 @@ static sp_err save(void *arg, const struct sp_walk_peer *peer, struct sp_record_
     doors_save_sockets(server->doors, writer);
     sp_process_save(&server->process, writer);
     for (uint32_t i = 0; i < server->thread_count; i++)
-        sp_worker_save(&server->threads[i].worker, writer);
+        sp_worker_save_rest(&server->threads[i].worker, writer, ahead_of(up->ahead, i));
     doors_save(server->doors, writer);
     return writer->err;
 }
@@ -171,7 +174,8 @@ static void forget(struct upgrade *up, const char *why)
     sp_timer_stop(up->server->loop, &up->late);
     sp_lookout_free(up->answer);
     up->answer = NULL;
-    sp_walk_old_free(up->walk);
+    ahead_end(up->ahead, up->walk);
+    up->ahead = NULL;
     up->walk = NULL;
 }
 
@@ -186,11 +190,46 @@ static _Noreturn void leave(struct upgrade *up)
     _exit(EXIT_SUCCESS);
 }
 
+/* While it prepares. */
+static void give_up(struct upgrade *up, const char *why)
+{
+    sp_log_line(&up->server->log, SP_LOG_WARN, "upgrade given up, serving goes on", "why=\"%s\"", why);
+    forget(up, why);
+}
+
+static bool on_part(void *arg, const struct sp_record_writer *part)
+{
+    struct upgrade *up = arg;
+    sp_err err = part ? sp_walk_old_part(up->walk, part) : sp_walk_old_end_parts(up->walk);
+    if (err)
+        give_up(up, "the successor does not hear what it is told ahead");
+    return !err;
+}
+
+static void tell_ahead(struct upgrade *up)
+{
+    if (up->ahead) {
+        give_up(up, "the successor asks twice to be told ahead");
+        return;
+    }
+    up->ahead = ahead_begin(up->server, up->walk, on_part, up);
+    if (!up->ahead)
+        give_up(up, sp_err_str(SP_E_NOMEM));
+}
+
 static void on_answer(void *arg)
 {
     struct upgrade *up = arg;
     struct sp_log *log = &up->server->log;
     char trouble[SP_WALK_TROUBLE] = "";
+    if (sp_walk_old_asks_ahead(up->walk)) {
+        tell_ahead(up);
+        return;
+    }
+    if (up->ahead && !ahead_is_done(up->ahead)) {
+        give_up(up, "the successor did not wait for what it is told ahead");
+        return;
+    }
     sp_timer_stop(up->server->loop, &up->late);
     sp_lookout_free(up->answer);
     up->answer = NULL;

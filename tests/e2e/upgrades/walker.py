@@ -54,6 +54,11 @@ def new(path, step, how, schema):
         end("hello", step, how)
         hear(sock, b"H")
         end("greeted", step, how)
+        sock.send(b"W")
+        end("ahead", step, how)
+        while hear(sock, b"FPE")[:1] != b"E":
+            pass
+        end("told", step, how)
         sock.send(b"G")
         end("go", step, how)
         while hear(sock, b"FS")[:1] == b"F":
@@ -81,6 +86,10 @@ def old(path, step, how, schema):
         end("hello", step, how)
         sock.send(hello(schema))
         end("greeted", step, how)
+        hear(sock, b"W")
+        end("ahead", step, how)
+        sock.send(b"E")
+        end("told", step, how)
         hear(sock, b"G")
         end("go", step, how)
         pair = socket.socketpair()

@@ -16,9 +16,9 @@ from upgrades.house import Line
 from upgrades.load import Count, Load
 
 WALKER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "walker.py")
-NEW_STEPS = ["connected", "hello", "greeted", "go", "set", "ready", "yours"]
+NEW_STEPS = ["connected", "hello", "greeted", "ahead", "told", "go", "set", "ready", "yours"]
 NEW_HANGS = ["set", "yours"]
-OLD_STEPS = ["hello", "greeted", "go", "batch", "set", "ready", "yours"]
+OLD_STEPS = ["hello", "greeted", "ahead", "told", "go", "batch", "set", "ready", "yours"]
 SECONDS = 30
 
 
