@@ -221,7 +221,8 @@ sp_err sp_conn_load(struct sp_conn *conn, struct sp_link *link, const struct sp_
         sp_conn_resume_later(conn);
     if (conn->close_flushed || (conn->fin_queued && !sock.shut))
         sp_flush_want(conn);
-    sp_conn_update_reading(conn);
+    /* behind what is broken bytes are read and dropped, so that its end is seen */
+    sp_sock_read(&conn->sock, !conn->paused && !conn->starved && !conn->end_told && !conn->failed);
     return 0;
 }
 
