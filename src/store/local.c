@@ -225,7 +225,8 @@ static void on_turn_end(struct sp_turn *turn)
     struct sp_list *link;
     while ((link = sp_list_pop_first(&batch)))
         answer(local, SP_CONTAINER(link, struct sp_store_ask, link));
-    sp_local_feed(local); /* before the compaction that this batch asked for, and before the sweep */
+    if (sp_tree_log_end(&local->tree) > place || local->hungry)
+        sp_local_feed(local); /* before the compaction that this batch asked for, and before the sweep */
     if (!why) {
         kept(local, spoilt_to);
         local->tree.compacted = local->compacted;

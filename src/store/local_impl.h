@@ -53,6 +53,7 @@ struct sp_local {
     sp_ns lease_clock, ticked_at;
     struct sp_list watches; /* of sp_store_watch.store_link */
     uint32_t progress_watches;
+    bool hungry; /* a watch has more to scan than one turn gives it */
 };
 
 struct sp_local_config {

@@ -93,6 +93,7 @@ static void feed(struct sp_local *local, struct sp_store_watch *watch)
         watch->told = watch->revision;
         sp_watch_send(watch);
     } else if (watch->place < sp_tree_log_end(tree)) {
+        local->hungry = true;
         sp_local_wake(local);
     }
 }

@@ -19,10 +19,10 @@
 
 static sp_err said(struct sp_sqlite *body, struct sp_buf *trouble)
 {
-    sp_buf_printf(trouble, "%s", sqlite3_errmsg(body->db));
     int code = sqlite3_errcode(body->db) & 0xff;
     if (code == SQLITE_NOMEM)
         return SP_E_NOMEM;
+    sp_buf_printf(trouble, "%s", sqlite3_errmsg(body->db));
     return code == SQLITE_CORRUPT || code == SQLITE_NOTADB ? SP_E_INVALID : SP_E_IO;
 }
 

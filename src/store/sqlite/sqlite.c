@@ -409,10 +409,14 @@ sp_err sp_store_sqlite_open(const struct sp_store_sqlite_config *config, struct 
                                                                      .keep_events = config->keep_events,
                                                                      .ops = &sqlite_ops,
                                                                      .keep = body });
-    if (!local)
+    if (!local) {
+        sp_buf_add_c(&words, "out of memory");
         return SP_E_NOMEM;
+    }
     err = sp_sqlite_load(body, local, &words);
     if (err) {
+        if (err == SP_E_NOMEM)
+            sp_buf_add_c(&words, "out of memory");
         sp_local_free(&local->store);
         return err;
     }

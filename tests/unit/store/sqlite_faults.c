@@ -58,6 +58,43 @@ static void a_full_disk_refuses_changes_by_name_and_works_again_when_there_is_ro
     fixture_free(f);
 }
 
+static void a_store_opens_and_reads_on_a_full_disk(void **state)
+{
+    struct fixture *f = fixture_new();
+    rig_open(&f->rig);
+    assert_int_equal(put(&f->rig, "a", "1", 0).why, SP_STORE_FINE);
+    rig_shut(&f->rig);
+    f->disk->room = 0;
+    rig_open(&f->rig);
+    struct reply reply = get(&f->rig, "a");
+    expect(&reply, "range 1 a=1@1,1,1,0");
+    assert_int_equal(put(&f->rig, "a", "2", 0).why, SP_STORE_DISK_FULL);
+    rig_shut(&f->rig);
+    rig_open(&f->rig);
+    f->disk->room = -1;
+    assert_int_equal(put(&f->rig, "a", "3", 0).revision, 2);
+    fixture_free(f);
+}
+
+static void a_new_store_on_a_full_disk_is_refused_and_made_when_there_is_room(void **state)
+{
+    struct fixture *f = fixture_new();
+    int refused = 0;
+    for (int64_t room = 0;; room++) {
+        f->disk->room = room;
+        sp_err err = rig_try(&f->rig);
+        if (!err)
+            break;
+        if (err != SP_E_LIMIT || !strstr(f->rig.trouble, "the disk is full"))
+            fail_msg("room for %d writes: %d \"%s\"", (int)room, err, f->rig.trouble);
+        refused++;
+    }
+    assert_true(refused > 2);
+    f->disk->room = -1;
+    assert_int_equal(put(&f->rig, "a", "1", 0).revision, 1);
+    fixture_free(f);
+}
+
 /* One batch: a put, a read that sees it, a transaction that would go the other way without it. */
 static void a_batch_that_is_not_kept_is_answered_as_if_it_had_not_been(void **state)
 {
@@ -232,6 +269,8 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_full_disk_refuses_changes_by_name_and_works_again_when_there_is_room),
+        cmocka_unit_test(a_store_opens_and_reads_on_a_full_disk),
+        cmocka_unit_test(a_new_store_on_a_full_disk_is_refused_and_made_when_there_is_room),
         cmocka_unit_test(a_batch_that_is_not_kept_is_answered_as_if_it_had_not_been),
         cmocka_unit_test(a_disk_that_runs_full_at_any_write_keeps_whole_batches),
         cmocka_unit_test(a_disk_that_does_not_sync_leaves_a_store_that_only_reads),
