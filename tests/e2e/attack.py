@@ -37,6 +37,7 @@ SCENARIOS = {
     "bolt-upstreams": ill.bolt_upstreams,
     "slow-clients": slow.slow_clients,
     "deaf-beside-others": slow.deaf_beside_others,
+    "late-reader": slow.late_reader,
     "connections": caps.connections,
     "descriptors": caps.descriptors,
     "bulk-flows": caps.bulk_flows,

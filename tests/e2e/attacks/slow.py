@@ -10,8 +10,8 @@ import time
 
 from attacks import wire
 from attacks.house import Proxy, Watch, bolt, cluster, http, limits, tell
-from attacks.peers import (BoltClient, BoltUpstream, Recorder, ask, await_true, close_all, innocent, quantile, script,
-                           unhurt)
+from attacks.peers import (BoltClient, BoltUpstream, Recorder, ask, await_true, close_all, dial, innocent, quantile,
+                           read_all, script, unhurt)
 from harness import CLIENT_SECONDS, Failed, expect, free_port
 
 MIB = 1 << 20
@@ -159,6 +159,24 @@ def deaf(port):
     sock.connect(("127.0.0.1", port))
     sock.sendall(b"GET /much HTTP/1.1\r\nHost: test\r\n\r\n")
     return sock
+
+
+def late_reader(s):
+    """Whoever reads the last answer of its connection late gets all of it: the sidecar has let the connection go by
+    then, but in order, so the kernel delivers what it holds."""
+    upstream = Recorder(s, lambda request: b"late" * (MIB // 4))
+    port = free_port()
+    proxy = Proxy(s, "sidecar", [http(port, "out")], [cluster("out", upstream.port)])
+
+    def gets_it():
+        with dial(port) as sock:
+            sock.sendall(b"GET / HTTP/1.1\r\nHost: test\r\nConnection: close\r\n\r\n")
+            await_true("the connection is let go", lambda: upstream.requests and
+                       proxy.counter("http.in.downstream_cx_active") == 0, 60)
+            got, how = read_all(sock)
+        expect(("end", MIB), (how, len(got.partition(b"\r\n\r\n")[2])), "the end, and bytes of the answer")
+
+    s.check("gets-all-of-its-last-answer", gets_it)
 
 
 def deaf_beside_others(s):
