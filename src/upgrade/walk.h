@@ -114,11 +114,11 @@ sp_err sp_walk_new_greet(const char *path, const struct sp_record_book *book, ui
                          const char *build, const struct sp_walk_times *times, struct sp_walk_new **ret_walk,
                          char trouble[SP_WALK_TROUBLE]) SP_MUST_USE;
 const struct sp_walk_peer *sp_walk_new_peer(const struct sp_walk_new *walk);
-/* Everything is parsed and built, and the old one serves: have it tell what it can. `on_part` gets each part
- * in order; what it borrows from the reader, and descriptors that it does not take, are gone behind it; on its
- * error, the reader's trouble says why. SP_WALK_MOVED: that was all (nothing, when the old one is of a build
- * that does not know `kind`). SP_WALK_ALONE: the old one is dead; sp_walk_new_take goes on from there.
- * SP_WALK_RESUMED: it goes on, the caller ends by _exit. */
+/* Everything is parsed and built, and the old one serves: have it tell what it can. `on_part` gets each
+ * part in order; what it borrows from the reader, and descriptors that it does not take, are gone behind
+ * it; on its error, the reader's trouble says why. SP_WALK_MOVED: that was all (nothing, when the old one
+ * is of a build that does not know `kind`). SP_WALK_ALONE: the old one is dead; sp_walk_new_take goes on
+ * from there. SP_WALK_RESUMED: it goes on, the caller ends by _exit. */
 enum sp_walk_end sp_walk_new_ahead(struct sp_walk_new *walk, uint16_t kind,
                                    sp_err (*on_part)(void *arg, struct sp_record_reader *reader), void *arg,
                                    char trouble[SP_WALK_TROUBLE]);

@@ -138,12 +138,48 @@ static void check_figures(struct mesh *mesh, const struct figures *before, const
 
 /* --- the walk ------------------------------------------------------------------------------------------- */
 
-static void save(struct mesh_sidecar *s, struct sp_record_writer *writer)
+/* What is told ahead, if anything is. */
+struct told {
+    struct sp_ahead *of[MESH_WORKERS_MAX];
+    struct sp_vec parts; /* of struct sp_record_writer */
+};
+
+/* The world goes on between two parts, and behind the last. */
+static void tell_ahead(struct mesh_sidecar *s, struct told *told)
+{
+    struct mesh *mesh = s->mesh;
+    for (uint32_t i = 0; i < s->worker_count; i++) {
+        bool more = true;
+        told->of[i] = sp_ahead_new(&s->workers[i]);
+        SP_ASSERT(told->of[i]);
+        while (more) {
+            struct sp_record_writer *part = sp_vec_push(&told->parts);
+            SP_ASSERT(part);
+            sp_record_writer_init(part, NULL);
+            more = sp_ahead_save(told->of[i], part, 1 + (uint32_t)mesh_below(mesh, 8));
+            if (part->err)
+                mesh_fail(mesh, "nothing can be told ahead: %s", part->trouble);
+            for (uint64_t steps = mesh_below(mesh, 12); steps; steps--)
+                SP_IGNORE(sp_sim_step(mesh->sim)); /* a world without events stays as it is */
+        }
+    }
+}
+
+static void forget_told(struct told *told)
+{
+    for (size_t i = 0; i < told->parts.len; i++)
+        sp_record_writer_deinit(sp_vec_at(&told->parts, i));
+    sp_vec_deinit(&told->parts);
+    for (uint32_t i = 0; i < MESH_WORKERS_MAX; i++)
+        sp_ahead_free(told->of[i]);
+}
+
+static void save(struct mesh_sidecar *s, struct sp_record_writer *writer, const struct told *told)
 {
     sp_record_writer_init(writer, NULL);
     sp_process_save(&s->process, writer);
     for (uint32_t i = 0; i < s->worker_count; i++)
-        sp_worker_save(&s->workers[i], writer);
+        sp_worker_save_rest(&s->workers[i], writer, told->of[i]);
     if (writer->err)
         mesh_fail(s->mesh, "a sidecar cannot be saved: %s: %s", sp_err_str(writer->err), writer->trouble);
 }
@@ -204,26 +240,70 @@ static void configure(struct mesh_sidecar *s, struct sp_handoff_listener *found,
         SP_ASSERT(s->process.dns && !sp_resolve_update(&s->process));
 }
 
-static void load(struct mesh_sidecar *s, struct sp_record_reader *reader)
+static const struct sp_sock_ops no_ops;
+
+static int nobodys_fd(struct mesh_sidecar *s)
 {
-    struct sp_worker *workers[MESH_WORKERS_MAX];
-    struct sp_handoff *handoff;
+    struct sp_sock sock;
+    const sp_addr nowhere = { .family = SP_ADDR_IP4, .port = 9, .ip = { 192, 0, 2, 1 } };
+    SP_ASSERT(!sp_sock_connect(&sock, s->loops[0], &no_ops, &nowhere, NULL, 0));
+    return sp_sock_detach(&sock);
+}
+
+/* A descriptor told ahead was a copy. Here numbers cannot be copied, so one whose connection comes with the
+ * freeze, or has ended, is replaced by one that leads nowhere: whoever uses it loses a call. */
+static int copy_of(struct mesh_sidecar *s, const struct sp_record_writer *rest, int fd)
+{
+    struct sp_sock sock;
+    for (uint32_t i = 0; i < rest->fd_count; i++)
+        if (rest->fds[i] == fd)
+            return nobodys_fd(s);
+    return sp_sock_open_fd(&sock, s->loops[0], &no_ops, fd) ? nobodys_fd(s) : sp_sock_detach(&sock);
+}
+
+static sp_err load_records(struct sp_handoff *handoff, struct sp_record_reader *reader)
+{
     uint16_t kind;
     int more;
-    for (uint32_t i = 0; i < s->worker_count; i++)
-        workers[i] = &s->workers[i];
-    SP_ASSERT(!sp_handoff_begin(workers, s->worker_count, &handoff));
     sp_err err = 0;
     while (!err && (more = sp_record_next(reader, &kind)) != 0)
         err = more < 0 ? (sp_err)more : sp_handoff_load(handoff, reader, kind);
-    if (!err)
-        err = sp_handoff_end(handoff, reader);
+    return err;
+}
+
+static void check_loaded(struct mesh_sidecar *s, const struct sp_record_reader *reader, sp_err err)
+{
     if (err)
         mesh_fail(s->mesh, "the successor refuses: %s: %s", sp_err_str(err), reader->trouble);
-    sp_handoff_free(handoff);
     for (uint32_t i = 0; i < reader->fd_count; i++)
         if (reader->fds[i] >= 0)
             mesh_fail(s->mesh, "descriptor %d belongs to nobody", reader->fds[i]);
+}
+
+static void load_part(struct mesh_sidecar *s, struct sp_handoff *handoff, struct sp_record_writer *part,
+                      const struct sp_record_writer *rest)
+{
+    struct sp_record_reader reader;
+    for (uint32_t i = 0; i < part->fd_count; i++)
+        part->fds[i] = copy_of(s, rest, part->fds[i]);
+    sp_record_reader_init(&reader, sp_buf_str(&part->out), part->fds, part->fd_count);
+    sp_err err = load_records(handoff, &reader);
+    check_loaded(s, &reader, err ? err : sp_handoff_end_part(handoff, &reader));
+}
+
+static void load(struct mesh_sidecar *s, struct sp_record_reader *reader, const struct told *told,
+                 const struct sp_record_writer *rest)
+{
+    struct sp_worker *workers[MESH_WORKERS_MAX];
+    struct sp_handoff *handoff;
+    for (uint32_t i = 0; i < s->worker_count; i++)
+        workers[i] = &s->workers[i];
+    SP_ASSERT(!sp_handoff_begin(workers, s->worker_count, &handoff));
+    for (size_t i = 0; i < told->parts.len; i++)
+        load_part(s, handoff, sp_vec_at(&told->parts, i), rest);
+    sp_err err = load_records(handoff, reader);
+    check_loaded(s, reader, err ? err : sp_handoff_end(handoff, reader));
+    sp_handoff_free(handoff);
 }
 
 struct mesh_sidecar *mesh_upgrade(struct mesh_sidecar *old, uint32_t workers)
@@ -240,12 +320,16 @@ struct mesh_sidecar *mesh_upgrade_by(struct mesh_sidecar *old, uint32_t workers,
     struct sp_record_reader reader;
     struct sp_handoff_listener *found = NULL;
     struct figures before, after;
+    struct told told = { 0 };
     uint32_t count = 0;
+    sp_vec_init(&told.parts, sizeof(struct sp_record_writer));
+    if (!on_records && mesh_chance(mesh, 700))
+        tell_ahead(old, &told);
     for (uint32_t i = 0; i < old->worker_count; i++)
         sp_loop_turn(old->loops[i], 0); /* orders that are in the mail */
     sp_loop_turn(old->main, 0);
     look(old, &before);
-    save(old, &writer);
+    save(old, &writer, &told);
     if (on_records)
         on_records(arg, &writer);
     struct mesh_sidecar *s = mesh_sidecar_beside(old, workers);
@@ -263,8 +347,9 @@ struct mesh_sidecar *mesh_upgrade_by(struct mesh_sidecar *old, uint32_t workers,
     if (sp_handoff_listeners(&reader, &found, &count))
         mesh_fail(mesh, "listeners cannot be read: %s", reader.trouble);
     configure(s, found, count);
-    load(s, &reader);
+    load(s, &reader, &told, &writer);
     sp_mem_free(found);
+    forget_told(&told);
     look(s, &after);
     if (!on_records)
         check_figures(mesh, &before, &after);
