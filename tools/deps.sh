@@ -32,6 +32,7 @@ fuzz  clang          clang
 fuzz  pkg:           libclang-rt-14-dev
 fuzz  protoc-c       protobuf-c-compiler
 fuzz  pkg:           libprotobuf-c-dev
+fuzz  pkg:           libnghttp2-dev
 test  git            git
 test  clang-format   clang-format
 test  curl           curl
