@@ -34,6 +34,7 @@ extern const struct sp_bench sp_bench_floor[];
 extern const struct sp_bench sp_bench_base[];
 extern const struct sp_bench sp_bench_bolt[];
 extern const struct sp_bench sp_bench_h1[];
+extern const struct sp_bench sp_bench_h2[];
 extern const struct sp_bench sp_bench_route[];
 extern const struct sp_bench sp_bench_store[];
 

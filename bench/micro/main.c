@@ -23,7 +23,7 @@ enum { BENCHES_MAX = 256 };
 
 static const struct sp_bench *const groups[] = {
     sp_bench_floor, /* first: what the others are divided by */
-    sp_bench_base,  sp_bench_bolt, sp_bench_h1, sp_bench_route, sp_bench_store,
+    sp_bench_base,  sp_bench_bolt, sp_bench_h1, sp_bench_h2, sp_bench_route, sp_bench_store,
 };
 
 struct options {
