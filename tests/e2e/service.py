@@ -248,6 +248,7 @@ def run(s):
         s.check(name, body, service, *more)
     with open(os.path.join(s.folder, "journal"), "w") as f:
         f.write(service.machine.call("journalctl", "-o", "short-monotonic", "--no-pager").stdout)
+    service.machine.close()     # unshare would not heed the signal that ends a scenario's children
 
 
 def main():

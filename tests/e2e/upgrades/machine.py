@@ -138,6 +138,8 @@ class Machine:
         self.s = scenario
         self.folder = os.path.join(scenario.folder, "root")
         os.mkdir(self.folder)
+        self.group = self.child = None
+        self.pid = 0
 
     def start(self):
         self.group = Cgroup(self.s.folder)
@@ -195,14 +197,16 @@ class Machine:
             return False
 
     def close(self):
-        """unshare ends, and with it everything inside; then the group is empty."""
-        if self.child.alive():
+        """unshare ends, and with it everything inside; then the group is empty. A second time is fine."""
+        if self.child:
             self.child.process.kill()
-        self.child.process.wait()
+            self.child.process.wait()
         end = time.monotonic() + SECONDS
-        while os.path.exists(f"/proc/{self.pid}") and time.monotonic() < end:
+        while self.pid and os.path.exists(f"/proc/{self.pid}") and time.monotonic() < end:
             time.sleep(0.02)
-        self.group.remove()
+        if self.group:
+            self.group.remove()
+        self.group = None
 
 
 if __name__ == "__main__":
