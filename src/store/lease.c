@@ -240,7 +240,7 @@ void sp_lease_undone(struct sp_local *local)
     }
 }
 
-void sp_lease_deinit(struct sp_local *local)
+void sp_leases_deinit(struct sp_local *local)
 {
     uint32_t at = 0;
     void *hold;

@@ -89,7 +89,7 @@ void sp_local_free(struct sp_store *store)
     sp_timer_stop(local->store.loop, &local->tick);
     sp_loop_turn_cancel(&local->turn);
     sp_tree_deinit(&local->tree);
-    sp_lease_deinit(local);
+    sp_leases_deinit(local);
     local->ops->free(local->keep);
     sp_mem_free(local);
 }

@@ -91,7 +91,7 @@ void sp_lease_commit(struct sp_local *local);
 void sp_lease_undo(struct sp_local *local);
 void sp_lease_undone(struct sp_local *local);
 void sp_lease_advance(struct sp_local *local);
-void sp_lease_deinit(struct sp_local *local);
+void sp_leases_deinit(struct sp_local *local);
 
 /* ---- watch.c ---- */
 void sp_local_on_watch(struct sp_store *store, struct sp_store_watch *watch);
