@@ -4,6 +4,7 @@
 
 #include <pthread.h>
 
+#include "base/buf.h"
 #include "base/err.h"
 #include "base/mem.h"
 #include "base/rng.h"
@@ -200,6 +201,82 @@ static void another_thread_may_merge_while_values_come(void **state)
     sp_hist_deinit(&h);
 }
 
+/* ---- hand-over ---- */
+
+static bool same(const struct sp_hist *a, const struct sp_hist *b)
+{
+    for (uint32_t i = 0; i < SP_HIST_BUCKETS; i++)
+        if (sp_hist_count_upto(a, sp_hist_bucket_top(i)) != sp_hist_count_upto(b, sp_hist_bucket_top(i)))
+            return false;
+    return sp_cell_get(&a->count) == sp_cell_get(&b->count) && sp_cell_get(&a->sum) == sp_cell_get(&b->sum);
+}
+
+/* Saved after each value and loaded into an empty one, which goes on with the next. */
+static void what_is_saved_after_each_value_counts_on(void **state)
+{
+    struct sp_hist stays, moves;
+    struct sp_buf saved;
+    struct sp_rng rng;
+    sp_rng_init(&rng, 7);
+    sp_hist_init(&stays);
+    sp_hist_init(&moves);
+    sp_buf_init(&saved, 0);
+    for (int i = 0; i < 300; i++) {
+        uint64_t value = i % 50 == 49 ? UINT64_MAX >> 8 : sp_rng_next(&rng) >> sp_rng_below(&rng, 64);
+        sp_hist_add(&stays, value);
+        sp_hist_add(&moves, value);
+        sp_buf_reset(&saved);
+        sp_hist_save(&moves, &saved);
+        sp_hist_deinit(&moves);
+        sp_hist_init(&moves);
+        assert_int_equal(sp_hist_load(&moves, sp_buf_str(&saved)), 0);
+        assert_true(same(&stays, &moves));
+    }
+    assert_int_equal(sp_hist_load(&moves, sp_buf_str(&saved)), 0); /* a second worker's: added */
+    assert_int_equal(sp_cell_get(&moves.count), 600);
+    sp_buf_deinit(&saved);
+    sp_hist_deinit(&stays);
+    sp_hist_deinit(&moves);
+}
+
+static void bytes_that_save_could_not_have_written_add_nothing(void **state)
+{
+    struct sp_hist from, into;
+    struct sp_buf saved;
+    uint32_t refused = 0;
+    sp_hist_init(&from);
+    sp_hist_init(&into);
+    sp_buf_init(&saved, 0);
+    for (uint64_t value = 1; value < UINT64_MAX / 9; value *= 9)
+        sp_hist_add(&from, value);
+    sp_hist_save(&from, &saved);
+    for (size_t len = 0; len < saved.len; len++) {
+        char *exact = sp_mem_alloc(len + 1);
+        memcpy(exact, saved.ptr, len);
+        sp_err err = sp_hist_load(&into, sp_str_of(exact, len));
+        sp_mem_free(exact);
+        if (!err) { /* fewer buckets, as when memory was out */
+            sp_hist_deinit(&into);
+            sp_hist_init(&into);
+            continue;
+        }
+        assert_int_equal(err, SP_E_INVALID);
+        assert_int_equal(sp_cell_get(&into.count) + sp_cell_get(&into.sum), 0);
+        refused++;
+    }
+    assert_true(refused > saved.len / 3);
+    static const char *const bad[] = { "\x01\x01\xff\xff\x03\x01", "\x01\x01\x01",
+                                       "\xff\xff\xff\xff\xff\xff\xff\xff"
+                                       "\xff\xff\xff" };
+    for (size_t i = 0; i < SP_COUNTOF(bad); i++) {
+        assert_int_equal(sp_hist_load(&into, sp_str_c(bad[i])), SP_E_INVALID);
+        assert_int_equal(sp_cell_get(&into.count), 0);
+    }
+    sp_buf_deinit(&saved);
+    sp_hist_deinit(&from);
+    sp_hist_deinit(&into);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -212,6 +289,8 @@ int main(void)
         cmocka_unit_test(quantiles_are_within_an_eighth_of_the_sorted_truth),
         cmocka_unit_test(quantiles_of_huge_counts_do_not_overflow),
         cmocka_unit_test(another_thread_may_merge_while_values_come),
+        cmocka_unit_test(what_is_saved_after_each_value_counts_on),
+        cmocka_unit_test(bytes_that_save_could_not_have_written_add_nothing),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -1,5 +1,6 @@
-/* handoff: a conn is saved and made again after each of its events, and goes on as one that never was: the same
- * messages, cut in the same places or not at all, the same end, told once, and every byte that waited to go. */
+/* handoff: a conn is saved and made again after each of its events, and goes on as one that never was: the
+ * same messages, cut in the same places or not at all, the same end, told once, and every byte that waited to
+ * go. */
 #include "link/handoff.h"
 
 #include "unit/link/kit.h"

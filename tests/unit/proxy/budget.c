@@ -208,6 +208,45 @@ static void no_crowd_of_workers_passes_the_limit(void **state)
     }
 }
 
+/* What was lent before a hand-over is lent after it, whatever the new limit. */
+static void what_is_forced_is_lent_beyond_the_limit_and_comes_back(void **state)
+{
+    struct sp_budget budget;
+    struct sp_lease a, b;
+    sp_budget_init(&budget, 4, 2);
+    sp_lease_init(&a, &budget);
+    sp_lease_init(&b, &budget);
+    for (int i = 0; i < 6; i++)
+        sp_lease_force(i % 2 ? &a : &b);
+    assert_int_equal(a.used, 3);
+    assert_int_equal(b.used, 3);
+    assert_false(sp_lease_take(&a)); /* nobody new */
+    assert_false(sp_lease_take(&b));
+    for (int i = 0; i < 2; i++) {
+        sp_lease_give(&a);
+        sp_lease_idle(&a);
+        sp_lease_idle(&a);
+        assert_false(sp_lease_take(&b)); /* six were out of four: two had to come back first */
+    }
+    sp_lease_give(&a);
+    sp_lease_idle(&a);
+    sp_lease_idle(&a);
+    assert_true(sp_lease_take(&b));
+    assert_false(sp_lease_take(&a));
+    for (int i = 0; i < 4; i++)
+        sp_lease_give(&b);
+    int all = 0;
+    sp_lease_idle(&b);
+    sp_lease_idle(&b);
+    while (sp_lease_take(&a))
+        all++;
+    assert_int_equal(all, 4);
+    while (all--)
+        sp_lease_give(&a);
+    sp_lease_deinit(&a);
+    sp_lease_deinit(&b);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -218,6 +257,7 @@ int main(void)
         cmocka_unit_test(spare_shares_go_back_when_idle),
         cmocka_unit_test(a_limit_that_sinks_below_what_is_out_lends_nothing_more),
         cmocka_unit_test(no_crowd_of_workers_passes_the_limit),
+        cmocka_unit_test(what_is_forced_is_lent_beyond_the_limit_and_comes_back),
     };
     return cmocka_run_group_tests_name("proxy budget", tests, NULL, NULL);
 }
