@@ -183,6 +183,7 @@ struct sp_admin *sp_admin_new(struct sp_loop *loop, const struct sp_admin_config
     admin->loop = loop;
     admin->config = *config;
     admin->tcp_door = -1;
+    admin->piece_bytes = SP_PAGE_PIECE;
     admin->started_ns = sp_loop_now(loop);
     admin->started_wall_ns = sp_loop_wall(loop);
     sp_list_init(&admin->asks);

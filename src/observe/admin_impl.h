@@ -23,6 +23,7 @@ struct sp_admin {
     sp_ns before_ns; /* how long predecessors have served, over hot upgrades */
     int tcp_door;    /* of the server; -1 when there is none */
     bool has_unix;
+    uint32_t piece_bytes; /* of pages: SP_PAGE_PIECE, save in tests */
 };
 
 /* A question to all workers. Each gets a part of its own to write into; parts come back one by one. */
@@ -65,12 +66,15 @@ void sp_admin_gather(struct sp_admin *admin, struct sp_http_call *call, sp_gathe
 /* The same without what /reset_counters took off. */
 void sp_admin_gather_raw(struct sp_admin *admin, struct sp_http_call *call, sp_gathered_fn done);
 
-/* A page that is printed piece by piece from a gather that it owns. */
+/* A page that is printed piece by piece from a gather that it owns. Its step prints the next thing (a line, a
+ * head with its first line) into an empty buffer and moves on, and returns false when that was the last; it
+ * knows nothing of pieces, so no border between them can change what is printed. */
 struct sp_page {
     struct sp_http_source source;
     struct sp_admin *admin; /* only while the server lives, which cuts the page before it goes */
     struct sp_gather *gather;
-    bool (*step)(struct sp_page *page, struct sp_buf *out); /* a piece of some size; false after the last */
+    bool (*step)(struct sp_page *page, struct sp_buf *out);
+    struct sp_buf line; /* what the last step printed */
     uint32_t stage, row;
     size_t item;
     bool json, only_used;

@@ -143,8 +143,8 @@ static void json_cluster(struct sp_buf *out, const struct sp_subject *s)
                   s->limits.connections, s->limits.pending, s->limits.requests, s->limits.retries);
 }
 
-/* A cluster's own lines, then its endpoints one by one: a cluster may have many. page->row counts
- * endpoints. */
+/* A cluster's own lines, then its endpoints, of which it may have many. page->row counts what has been
+ * printed of it: the lines are the first. */
 static bool cluster_step(struct sp_page *page, struct sp_buf *out)
 {
     const struct sp_vec *all = &page->gather->subjects[SP_SUBJECT_CLUSTER];
@@ -157,28 +157,27 @@ static bool cluster_step(struct sp_page *page, struct sp_buf *out)
         return false;
     }
     struct sp_subject *s = *(struct sp_subject **)sp_vec_at(all, page->item);
-    if (page->row == 0) {
+    if (page->row++ == 0) {
         if (page->json && page->item)
             sp_buf_add_char(out, ',');
         (page->json ? json_cluster : text_cluster)(out, s);
         s->expected = s->endpoints;
-    }
-    while (s->expected && out->len < SP_PAGE_PIECE) {
-        if (page->json && page->row)
-            sp_buf_add_char(out, ',');
-        page->row++;
-        if (page->json)
-            json_endpoint(out, s->expected);
-        else
-            text_endpoint(out, s, s->expected);
-        s->expected = s->expected->next;
-    }
-    if (s->expected)
         return true;
+    }
+    if (!s->expected) {
+        if (page->json)
+            sp_buf_add_c(out, "]}");
+        page->item++;
+        page->row = 0;
+        return true;
+    }
+    if (page->json && page->row > 2)
+        sp_buf_add_char(out, ',');
     if (page->json)
-        sp_buf_add_c(out, "]}");
-    page->item++;
-    page->row = 0;
+        json_endpoint(out, s->expected);
+    else
+        text_endpoint(out, s, s->expected);
+    s->expected = s->expected->next;
     return true;
 }
 

@@ -2,9 +2,13 @@
  *
  * A page owns the figures that it prints, and keeps its place (stage, row, item) between pieces; so a
  * scrape of a thousand clusters holds the figures, one piece, and what the connection's mark lets wait, and
- * never the whole text. Its step function prints until a piece is full and says whether there is more:
+ * never the whole text. Its step function prints the next thing and says whether there is more:
  *
- *      more() ──► step(page, out) ... until SP_PAGE_PIECE bytes ──► SP_HTTP_MORE, or SP_HTTP_END
+ *      more() ──► step(page, line) ... until the piece is full ──► SP_HTTP_MORE, or SP_HTTP_END
+ *
+ * Where a piece ends is known here alone. Steps have filled pieces themselves, and then each page had to
+ * think of a border behind every line that it printed: some printed a head twice. So a step gets a buffer
+ * that is empty, and cannot tell a border from the middle of a piece.
  *
  * The page is freed when the answer is over, whoever ends it. */
 #include "observe/admin_impl.h"
@@ -15,9 +19,14 @@
 static enum sp_http_next more(struct sp_http_source *source, struct sp_buf *out)
 {
     struct sp_page *page = SP_CONTAINER(source, struct sp_page, source);
-    while (out->len < SP_PAGE_PIECE && !out->failed)
-        if (!page->step(page, out))
+    while (out->len < page->admin->piece_bytes && !out->failed) {
+        sp_buf_reset(&page->line);
+        bool goes_on = page->step(page, &page->line);
+        sp_buf_add_str(out, sp_buf_str(&page->line));
+        out->failed = out->failed || page->line.failed;
+        if (!goes_on)
             return SP_HTTP_END;
+    }
     return SP_HTTP_MORE;
 }
 
@@ -39,6 +48,7 @@ struct sp_page *sp_page_new(struct sp_admin *admin, struct sp_gather *gather,
     page->admin = admin;
     page->gather = gather;
     page->step = step;
+    sp_buf_init(&page->line, 0);
     return page;
 }
 
@@ -56,5 +66,6 @@ void sp_page_free(struct sp_page *page)
         return;
     sp_gather_free(page->gather);
     sp_regex_free(page->filter);
+    sp_buf_deinit(&page->line);
     sp_mem_free(page);
 }

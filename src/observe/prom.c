@@ -13,8 +13,9 @@
  *              ISTIO     series
  *
  * The format wants all lines of a family together, so the outer walk goes by family and the inner one by
- * subject. Counters that Envoy names by class (upstream_rq_2xx) become one family with a label, as Envoy's
- * own page has it.
+ * subject. A family's head is printed in one step with its first line; how much of the page is out by then
+ * is nothing that a step can see. Counters that Envoy names by class (upstream_rq_2xx) become one family with
+ * a label, as Envoy's own page has it.
  *
  * A histogram of ours knows values to an eighth; a bucket that straddles a bound counts above it. The count
  * is the sum of the buckets, so that the lines of one histogram never contradict each other. */
@@ -87,6 +88,15 @@ static void cell_family(struct sp_buf *out, const struct sp_subject_kind_info *k
            name->gauge ? "gauge" : "counter");
 }
 
+/* One of the `count` lines of this row has been printed, or there is none: the next one, or the next row. */
+static void next_line(struct sp_page *page, size_t count)
+{
+    if (++page->item >= count) {
+        page->row++;
+        page->item = 0;
+    }
+}
+
 /* The rows of all kinds one behind the other; page->row counts through. */
 static bool cells(struct sp_page *page, struct sp_buf *out)
 {
@@ -101,17 +111,11 @@ static bool cells(struct sp_page *page, struct sp_buf *out)
     size_t count = class > 1 ? 0 : page->gather->subjects[k].len; /* said with the first class */
     if (count && page->item == 0)
         cell_family(out, kind, row);
-    while (page->item < count && out->len < SP_PAGE_PIECE) {
-        const struct sp_subject *s = subject_at(page, k, page->item++);
-        if (class)
-            class_lines(out, kind, s, row);
-        else
-            cell_line(out, kind, s, row);
-    }
-    if (page->item >= count) {
-        page->row++;
-        page->item = 0;
-    }
+    if (count && class)
+        class_lines(out, kind, subject_at(page, k, page->item), row);
+    else if (count)
+        cell_line(out, kind, subject_at(page, k, page->item), row);
+    next_line(page, count);
     return true;
 }
 
@@ -150,12 +154,9 @@ static bool times(struct sp_page *page, struct sp_buf *out)
     size_t count = kind->time_name ? page->gather->subjects[page->row].len : 0;
     if (count && page->item == 0)
         family(out, kind->prom_prefix, kind->time_name, "whole calls, in milliseconds", "histogram");
-    while (page->item < count && out->len < SP_PAGE_PIECE)
-        time_lines(out, kind, subject_at(page, page->row, page->item++));
-    if (page->item >= count) {
-        page->row++;
-        page->item = 0;
-    }
+    if (count)
+        time_lines(out, kind, subject_at(page, page->row, page->item));
+    next_line(page, count);
     return true;
 }
 
@@ -170,16 +171,13 @@ static bool members(struct sp_page *page, struct sp_buf *out)
         return false;
     if (count && page->item == 0)
         family(out, "envoy_cluster_", names[page->row], helps[page->row], "gauge");
-    while (page->item < count && out->len < SP_PAGE_PIECE) {
-        const struct sp_subject *s = subject_at(page, SP_SUBJECT_CLUSTER, page->item++);
+    if (count) {
+        const struct sp_subject *s = subject_at(page, SP_SUBJECT_CLUSTER, page->item);
         sp_buf_printf(out, "envoy_cluster_%s{envoy_cluster_name=\"", names[page->row]);
         sp_text_label(out, s->name);
         sp_buf_printf(out, "\"} %u\n", page->row ? s->healthy : s->total);
     }
-    if (page->item >= count) {
-        page->row++;
-        page->item = 0;
-    }
+    next_line(page, count);
     return true;
 }
 
@@ -329,23 +327,25 @@ static bool istio(struct sp_page *page, struct sp_buf *out)
         return false;
     const struct istio *f = &families[page->row];
     const struct sp_vec *all = &page->gather->series;
-    while (page->item < all->len && out->len < SP_PAGE_PIECE) {
-        const struct sp_gather_series *s = *(struct sp_gather_series **)sp_vec_at(all, page->item++);
+    const struct sp_gather_series *s = NULL; /* the next that the family has; others are not its kind */
+    while (page->item < all->len && !s) {
+        s = *(struct sp_gather_series **)sp_vec_at(all, page->item++);
         if (f->tcp != (s->code.len == 0))
-            continue;
-        if (!page->began)
-            family(out, "", f->name, f->help, f->hist ? "histogram" : "counter");
-        page->began = true;
-        if (f->hist)
-            series_hist(out, f, s);
-        else
-            series_counter(out, f, s);
+            s = NULL;
     }
-    if (page->item >= all->len) {
+    if (!s) {
         page->row++;
         page->item = 0;
         page->began = false;
+        return true;
     }
+    if (!page->began)
+        family(out, "", f->name, f->help, f->hist ? "histogram" : "counter");
+    page->began = true;
+    if (f->hist)
+        series_hist(out, f, s);
+    else
+        series_counter(out, f, s);
     return true;
 }
 
