@@ -43,47 +43,81 @@ sp_err sp_admin_heed(struct sp_admin *admin, enum sp_runtime_id id, uint64_t val
     return 0;
 }
 
-/* The value in words; SP_E_... with *ret_why. */
-static sp_err modify(struct sp_admin *admin, enum sp_runtime_id id, sp_str text, const char **ret_why)
+/* What a request wants changed, by key. */
+struct wish {
+    bool wanted[SP_RUNTIME_KEYS];
+    uint64_t values[SP_RUNTIME_KEYS];
+};
+
+/* One key with its value in words, which changes nothing yet. Says what is wrong with it, or NULL. */
+static const char *wish_for(struct sp_admin *admin, struct wish *wish, enum sp_runtime_id id, sp_str text)
 {
-    uint64_t value;
-    sp_err err = sp_runtime_parse(id, text, &value);
-    *ret_why = err == SP_E_RANGE ? "the value is out of its range\n" : "the value is not of the key's kind\n";
-    if (err)
-        return err;
-    err = sp_admin_heed(admin, id, value);
-    *ret_why = err == SP_E_UNSUPPORTED ? "this program does not let the key be changed\n"
-                                       : "the change did not work\n";
-    if (!err)
-        sp_log_line(admin->config.log, SP_LOG_INFO, "changed by admin", "key=%s value=%.*s",
-                    sp_runtime_key(id)->name, SP_STR_ARG(text));
-    return err;
+    if (wish->wanted[id])
+        return "a key is said twice\n";
+    if (sp_runtime_key(id)->by_cmd && !admin->config.ops->set_runtime)
+        return "this program does not let the key be changed\n";
+    sp_err err = sp_runtime_parse(id, text, &wish->values[id]);
+    wish->wanted[id] = !err;
+    return !err                ? NULL
+           : err == SP_E_RANGE ? "the value is out of its range\n"
+                               : "the value is not of the key's kind\n";
 }
 
-void sp_admin_runtime_modify(void *arg, struct sp_http_call *call)
+static const char *read_wish(struct sp_admin *admin, struct sp_http_call *call, struct wish *wish)
 {
-    /* Each parameter is a key; the first that is wrong ends it. */
     sp_str rest = sp_http_request(call)->query;
-    bool any = false;
+    if (!rest.len)
+        return "usage: /runtime_modify?key=value&...\n";
     while (rest.ptr && rest.len) {
         sp_str pair = sp_str_cut(&rest, '&');
-        sp_str name = sp_str_cut(&pair, '=');
-        enum sp_runtime_id id = sp_runtime_find(name);
-        if (id == SP_RUNTIME_KEYS) {
-            sp_http_answer(call, 400, NULL, SP_STR("there is no such key: see /runtime\n"));
-            return;
-        }
-        const char *why;
-        if (modify(arg, id, sp_http_param(call, sp_runtime_key(id)->name), &why)) {
-            sp_http_answer(call, 400, NULL, sp_str_c(why));
-            return;
-        }
-        any = true;
+        enum sp_runtime_id id = sp_runtime_find(sp_str_cut(&pair, '='));
+        if (id == SP_RUNTIME_KEYS)
+            return "there is no such key: see /runtime\n";
+        const char *fault = wish_for(admin, wish, id, sp_http_param(call, sp_runtime_key(id)->name));
+        if (fault)
+            return fault;
     }
-    if (any)
-        ok(call);
-    else
-        sp_http_answer(call, 400, NULL, SP_STR("usage: /runtime_modify?key=value&...\n"));
+    return NULL;
+}
+
+static sp_err change(struct sp_admin *admin, enum sp_runtime_id id, uint64_t value)
+{
+    sp_err err = sp_admin_heed(admin, id, value);
+    if (err)
+        return err;
+    char text[32];
+    struct sp_buf buf;
+    sp_buf_init_fixed(&buf, text, sizeof(text));
+    sp_runtime_print(id, value, &buf);
+    sp_log_line(admin->config.log, SP_LOG_INFO, "changed by admin", "key=%s value=%.*s",
+                sp_runtime_key(id)->name, SP_STR_ARG(sp_buf_str(&buf)));
+    return 0;
+}
+
+/* Each parameter is a key. All are looked at before the first is changed: a request that is refused has
+ * changed nothing, and one whose change did not work takes back what it had changed. */
+void sp_admin_runtime_modify(void *arg, struct sp_http_call *call)
+{
+    struct sp_admin *admin = arg;
+    struct wish wish = { 0 };
+    const char *fault = read_wish(admin, call, &wish);
+    if (fault) {
+        sp_http_answer(call, 400, NULL, sp_str_c(fault));
+        return;
+    }
+    const struct sp_runtime before = admin->runtime;
+    for (int id = 0; id < SP_RUNTIME_KEYS; id++) {
+        if (!wish.wanted[id] || !change(admin, (enum sp_runtime_id)id, wish.values[id]))
+            continue;
+        while (id-- > 0)
+            if (wish.wanted[id]) {
+                SP_IGNORE(change(admin, (enum sp_runtime_id)id, before.values[id])); /* it held until now */
+                admin->runtime.changed[id] = before.changed[id];
+            }
+        sp_http_answer(call, 500, NULL, SP_STR("the change did not work\n"));
+        return;
+    }
+    ok(call);
 }
 
 void sp_admin_runtime(void *arg, struct sp_http_call *call)

@@ -364,6 +364,57 @@ static void runtime_shows_and_changes_its_keys_within_their_ranges(void **state)
     expect_status(p, &p->local, "POST", "/logging?level=loud", 400);
 }
 
+static void expect_unchanged(struct paper *p)
+{
+    char *answer;
+    char *page = paper_page(p, "/runtime", &answer);
+    assert_non_null(
+        strstr(page, "\"drain.time_ms\":{\"final_value\":\"30000\",\"layer_values\":[\"30000\",\"\"]}"));
+    assert_non_null(
+        strstr(page, "\"log.level\":{\"final_value\":\"info\",\"layer_values\":[\"info\",\"\"]}"));
+    assert_int_equal(p->log.level, SP_LOG_INFO);
+    free(answer);
+}
+
+static void a_change_that_is_refused_has_changed_nothing(void **state)
+{
+    struct paper *p = *state;
+    static const char *const bad[] = {
+        "log.level=error&nothing=1",         "log.level=error&drain.time_ms=-1",
+        "drain.time_ms=5000&log.level=loud", "drain.time_ms=5000&reason_header=false&log.level",
+        "log.level=error&log.level=error",   "drain.time_ms=5000&=",
+    };
+    for (size_t i = 0; i < SP_COUNTOF(bad); i++) {
+        char path[100];
+        snprintf(path, sizeof path, "/runtime_modify?%s", bad[i]);
+        expect_status(p, &p->local, "POST", path, 400);
+        expect_unchanged(p);
+        assert_int_equal(p->runtime_value, 0); /* cmd was told nothing */
+    }
+}
+
+static sp_err refuses_the_reason_header(void *arg, uint32_t key, uint64_t value)
+{
+    return key == SP_RUNTIME_REASON_HEADER ? SP_E_NOMEM : paper_runtime(arg, key, value);
+}
+
+static void a_change_that_does_not_work_takes_back_what_it_had_changed(void **state)
+{
+    struct paper *p = *state;
+    struct sp_admin_ops ops = paper_ops;
+    ops.set_runtime = refuses_the_reason_header;
+    sp_admin_free(p->admin);
+    p->config.ops = &ops;
+    const char *why = NULL;
+    p->admin = sp_admin_new(p->loop, &p->config, &why);
+    assert_non_null(p->admin);
+    const char *path = "/runtime_modify?log.level=error&drain.time_ms=5000&reason_header=false";
+    expect_status(p, &p->local, "POST", path, 500);
+    expect_unchanged(p);
+    assert_int_equal(p->runtime_key, SP_RUNTIME_DRAIN_TIME);
+    assert_int_equal(p->runtime_value, 30000);
+}
+
 /* ---- why ---- */
 
 static struct sp_report *add_report(struct paper_worker *w, uint64_t wall_s, enum sp_why why, const char *id,
@@ -614,6 +665,8 @@ int main(void)
         TEST(the_unix_socket_is_its_owners_alone),
         TEST(a_page_whose_name_was_rebound_to_loopback_is_turned_away),
         TEST(runtime_shows_and_changes_its_keys_within_their_ranges),
+        TEST(a_change_that_is_refused_has_changed_nothing),
+        TEST(a_change_that_does_not_work_takes_back_what_it_had_changed),
         TEST(why_finds_a_call_in_whichever_worker_it_was),
         TEST(why_escapes_what_peers_wrote),
         TEST(why_shows_sixteen_records_at_most),
