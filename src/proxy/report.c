@@ -107,12 +107,50 @@ static void add_str(struct sp_report *report, enum sp_report_str which, sp_str s
     *at += (uint32_t)len;
 }
 
-/* Part of traceparent between the first two dashes: the trace's id. */
+/* Lower-case hex digits and nothing else, not all of them zero. */
+static bool is_hex_id(sp_str digits)
+{
+    bool some = false;
+    for (size_t i = 0; i < digits.len; i++) {
+        char c = digits.ptr[i];
+        if (!(c >= '0' && c <= '9') && !(c >= 'a' && c <= 'f'))
+            return false;
+        some |= c != '0';
+    }
+    return some;
+}
+
+static bool is_hex_byte(const char *at)
+{
+    return is_hex_id(sp_str_of(at, 2)) || memcmp(at, "00", 2) == 0;
+}
+
+enum { PARENT_BYTES = 55, TRACE_AT = 3, TRACE_BYTES = 32, SPAN_AT = 36, SPAN_BYTES = 16, FLAGS_AT = 53 };
+
+/* The trace's id in a traceparent that holds to W3C Trace Context:
+ *
+ *      00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01
+ *
+ * Version ff does not exist, 00 has nothing behind the flags, later ones may, behind a dash. One that is not
+ * so is to be taken for absent (3.2.4); the header goes on as it came. */
+static sp_str trace_of_parent(sp_str parent)
+{
+    const char *at = parent.ptr;
+    if (parent.len < PARENT_BYTES || at[2] != '-' || at[SPAN_AT - 1] != '-' || at[FLAGS_AT - 1] != '-')
+        return SP_STR_NULL;
+    if (parent.len > PARENT_BYTES && (memcmp(at, "00", 2) == 0 || at[PARENT_BYTES] != '-'))
+        return SP_STR_NULL;
+    sp_str trace = sp_str_of(at + TRACE_AT, TRACE_BYTES);
+    bool ok = is_hex_byte(at) && memcmp(at, "ff", 2) != 0 && is_hex_id(trace) &&
+              is_hex_id(sp_str_of(at + SPAN_AT, SPAN_BYTES)) && is_hex_byte(at + FLAGS_AT);
+    return ok ? trace : SP_STR_NULL;
+}
+
 static sp_str trace_id(const struct sp_head *head)
 {
-    sp_str parent = sp_head_value(head, SP_HDR_TRACEPARENT);
-    if (parent.len >= 35 && parent.ptr[2] == '-')
-        return sp_str_of(parent.ptr + 3, 32);
+    sp_str trace = trace_of_parent(sp_head_value(head, SP_HDR_TRACEPARENT));
+    if (trace.ptr)
+        return trace;
     sp_str sofa = sp_head_value(head, SP_HDR_SOFA_TRACE_ID);
     return sofa.ptr ? sofa : sp_head_value(head, SP_HDR_B3_TRACE_ID);
 }

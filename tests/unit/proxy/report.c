@@ -64,6 +64,60 @@ static void an_http_call_is_told_in_full(void **state)
     kit_free(kit);
 }
 
+/* The header goes on as it came. */
+static void check_trace(struct kit *kit, struct door *door, const char *parent, const char *want)
+{
+    char text[300], line[200];
+    struct peer *caller = kit_call(kit, KIT_OUT);
+    snprintf(line, sizeof(line), "traceparent: %s\r\n", parent);
+    snprintf(text, sizeof(text), "GET /a HTTP/1.1\r\nHost: a\r\nConnection: close\r\n%s\r\n", line);
+    say(caller, text);
+    struct peer *server = door_next(door);
+    sp_str head = hear_head(server, "GET /a");
+    if (sp_str_find_str(head, sp_str_c(line)) == head.len)
+        fail_msg("%s has not gone on in %.*s", line, SP_STR_ARG(head));
+    say(server, "HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n");
+    hear_head(caller, "HTTP/1.1 200");
+    sp_str got = sp_report_str(last_report(kit), SP_REPORT_TRACE_ID);
+    if (!sp_str_eq(got, sp_str_c(want)))
+        fail_msg("of %s it took \"%.*s\"", parent, SP_STR_ARG(got));
+    say_fin(server);
+}
+
+static void a_traceparent_that_breaks_its_rules_is_passed_on_and_not_believed(void **state)
+{
+    (void)state;
+#define TRACE "0af7651916cd43dd8448eb211c80319c"
+#define NO_TRACE "00000000000000000000000000000000"
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_HTTP1, &door);
+    check_trace(kit, door, "00-" TRACE "-b7ad6b7169203331-00", TRACE);
+    check_trace(kit, door, "cc-" TRACE "-b7ad6b7169203331-01", TRACE);
+    check_trace(kit, door, "cc-" TRACE "-b7ad6b7169203331-01-what-comes", TRACE);
+    static const char *const bad[] = {
+        "00-ZZf7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01", /* no hex */
+        "00-0AF7651916CD43DD8448EB211C80319C-b7ad6b7169203331-01", /* upper case */
+        "00-" NO_TRACE "-b7ad6b7169203331-01",
+        "00-" TRACE "-0000000000000000-01",
+        "00-" TRACE "-b7ad6b716920333z-01",
+        "00-" TRACE "-b7ad6b7169203331-0x",
+        "ff-" TRACE "-b7ad6b7169203331-01",
+        "0x-" TRACE "-b7ad6b7169203331-01",
+        "00-" TRACE "-b7ad6b7169203331-01-more", /* version 00 has no more */
+        "cc-" TRACE "-b7ad6b7169203331-01more",
+        "00-" TRACE "-b7ad6b7169203331-0",
+        "00-" TRACE "-b7ad6b7169203331",
+        "00-" TRACE "ab-b7ad6b71692033-01",
+        "00-" TRACE,
+        "00_" TRACE "-b7ad6b7169203331-01",
+        "00-" TRACE "_b7ad6b7169203331-01",
+        "00-" TRACE "-b7ad6b7169203331_01",
+    };
+    for (unsigned i = 0; i < SP_COUNTOF(bad); i++)
+        check_trace(kit, door, bad[i], "");
+    kit_free(kit);
+}
+
 static void a_bolt_call_is_told_by_service_and_method(void **state)
 {
     (void)state;
@@ -217,6 +271,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(an_http_call_is_told_in_full),
+        cmocka_unit_test(a_traceparent_that_breaks_its_rules_is_passed_on_and_not_believed),
         cmocka_unit_test(a_bolt_call_is_told_by_service_and_method),
         cmocka_unit_test(a_path_that_is_too_long_is_cut_and_marked),
         cmocka_unit_test(figures_are_added_once_for_each_call),
