@@ -14,7 +14,7 @@
 #include "proxy/listener.h"
 #include "proxy/stream_impl.h"
 
-enum { ERROR_ROOM = 1024, REDIRECT_ROOM = 512 };
+enum { ERROR_ROOM = 1024, REDIRECT_ROOM = 512, ID_MOST = 256 /* as in errors: wire/h1/h1.h */ };
 
 static void finish(struct sp_stream *s, const struct sp_line *reported);
 
@@ -155,6 +155,9 @@ static sp_err direct_head(struct sp_stream *s, struct sp_head *head, uint32_t st
     sp_err err = 0;
     if (body.len)
         err = sp_head_add(head, &s->arena, SP_STR("content-type"), SP_STR("text/plain"));
+    sp_str id = sp_head_value(&s->request, SP_HDR_X_REQUEST_ID);
+    if (!err && id.len && id.len <= ID_MOST)
+        err = sp_head_add(head, &s->arena, SP_STR("x-request-id"), id);
     if (!err && s->choice.route->kind == SP_ROUTE_REDIRECT) {
         struct sp_route_input in = { .head = &s->request, .arena = &s->arena, .path = s->path };
         sp_str location = sp_route_location(s->choice.route, &in);
@@ -200,6 +203,26 @@ void sp_stream_answer_self(struct sp_stream *s)
     sp_stream_finish(s);
 }
 
+bool sp_stream_refuse_unborn(struct sp_line *line, const struct sp_head *request, enum sp_why why,
+                             uint32_t status, const char *failure, bool last)
+{
+    char id[SP_STREAM_ID_BYTES];
+    struct sp_header named = { "x-request-id", id, sizeof(id), 12, SP_HDR_X_REQUEST_ID, 0 };
+    struct sp_head told;
+    bool http = line->conn.codec->protocol == SP_PROTO_HTTP1;
+    if (http && line->chain && line->chain->spec->generate_request_id &&
+        !sp_head_find(request, SP_HDR_X_REQUEST_ID)) {
+        sp_stream_make_id(line->worker, id);
+        told = *request; /* an error repeats no other header of its request */
+        told.headers = &named;
+        told.header_count = 1;
+        request = &told;
+    }
+    sp_cell_add(&line->worker->cells.why[why], 1);
+    sp_report_unborn(line, request, why, status, failure);
+    return request && sp_stream_write_error(line, request, why, status, last);
+}
+
 /* What came could not be read. Calls under way on a multiplexed line end with it: their answers cannot be
  * trusted to find a reader. */
 void sp_stream_broken(struct sp_line *line, struct sp_event *ev)
@@ -224,14 +247,11 @@ void sp_stream_broken(struct sp_line *line, struct sp_event *ev)
             sp_line_linger(line, why);
         return;
     }
-    sp_cell_add(&line->worker->cells.why[why], 1);
     struct sp_head unknown = { .kind = SP_MSG_REQUEST, .protocol = (uint8_t)line->conn.codec->protocol };
     const struct sp_head *request = ev->head && ev->head->raw.len ? ev->head : &unknown;
     if (line->conn.codec->multiplexed && request == &unknown)
         request = NULL; /* no id to answer to */
-    if (request)
-        sp_stream_write_error(line, request, why, ev->status ? ev->status : 400, true);
-    sp_report_broken(line, why, ev);
+    SP_IGNORE(sp_stream_refuse_unborn(line, request, why, ev->status ? ev->status : 400, ev->why, true));
     sp_line_linger(line, why);
 }
 

@@ -213,7 +213,8 @@ void sp_report_call(struct sp_stream *s, const struct sp_line *caller, const str
     sp_worker_report_done(s->worker, report);
 }
 
-void sp_report_broken(struct sp_line *line, enum sp_why why, const struct sp_event *ev)
+void sp_report_unborn(struct sp_line *line, const struct sp_head *request, enum sp_why why, uint32_t status,
+                      const char *failure)
 {
     struct sp_report *report = sp_worker_report(line->worker);
     if (!report)
@@ -224,12 +225,15 @@ void sp_report_broken(struct sp_line *line, enum sp_why why, const struct sp_eve
         report->downstream = report->downstream_direct = line->origin.peer;
         report->downstream_local = sp_report_addr(line->origin.local);
     }
-    report->status = ev->status ? ev->status : 400;
+    report->status = (uint16_t)status;
     report->why = (uint16_t)why;
     report->protocol = (uint8_t)line->conn.codec->protocol;
     uint32_t at = 0;
+    sp_str strs[SP_REPORT_STRS] = { [SP_REPORT_FAILURE] = sp_str_c(failure) };
+    if (request)
+        strs[SP_REPORT_REQUEST_ID] = sp_head_value(request, SP_HDR_X_REQUEST_ID);
     for (int i = 0; i < SP_REPORT_STRS; i++)
-        add_str(report, (enum sp_report_str)i, i == SP_REPORT_FAILURE ? sp_str_c(ev->why) : SP_STR_NULL, &at);
+        add_str(report, (enum sp_report_str)i, strs[i], &at);
     if (line->chain) {
         count_class(&line->chain->cells.rq_1xx, report->status);
         report->direction = (uint8_t)line->chain->listener->spec->direction;

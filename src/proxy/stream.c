@@ -33,7 +33,7 @@
 #include "proxy/listener.h"
 #include "proxy/stream_impl.h"
 
-enum { KEEP_STREAMS = 64, ARENA_BLOCK = 4096, ARENA_LIMIT = 256 * 1024, UUID_BYTES = 36 };
+enum { KEEP_STREAMS = 64, ARENA_BLOCK = 4096, ARENA_LIMIT = 256 * 1024 };
 
 /* What a phase says: on to the next; the call waits for the pool; it goes on elsewhere (attached) or has
  * ended. */
@@ -51,12 +51,12 @@ static enum phase_result attach(struct sp_stream *s);
 enum { PHASE_PICK = 6, PHASE_ATTACH };
 
 static enum phase_result (*const phases[])(struct sp_stream *s) = {
-    admit,                   /* refuses with BACKWARD, UPGRADE_REFUSED; before it stands TOO_MANY_STREAMS */
-    route,                   /* NO_ROUTE, REGEX_LIMIT */
-    answer_self,             /* REDIRECT, DIRECT */
-    cluster,                 /* NO_CLUSTER, PROTOCOL_MISMATCH */
-    edit,                    /* MEMORY */
-    limit,                   /* BREAKER */
+    admit,       /* refuses with BACKWARD, UPGRADE_REFUSED, MEMORY; before it stands TOO_MANY_STREAMS */
+    route,       /* NO_ROUTE, REGEX_LIMIT */
+    answer_self, /* REDIRECT, DIRECT */
+    cluster,     /* NO_CLUSTER, PROTOCOL_MISMATCH */
+    edit,        /* MEMORY */
+    limit,       /* BREAKER */
     [PHASE_PICK] = pick,     /* NO_HEALTHY, DNS, NO_ORIGINAL_DST; NO_CLUSTER, when it went meanwhile */
     [PHASE_ATTACH] = attach, /* POOL_FULL, CONNECT, CONNECT_TIMEOUT, RETRY_LIMIT, DESCRIPTORS, MEMORY */
 };
@@ -224,9 +224,8 @@ void sp_stream_on_timer(struct sp_timer *timer)
 
 static void refuse_without_stream(struct sp_line *line, struct sp_event *ev, enum sp_why why)
 {
-    sp_cell_add(&line->worker->cells.why[why], 1);
     bool multiplexed = line->conn.codec->multiplexed;
-    bool ok = sp_stream_write_error(line, ev->head, why, sp_why_row(why)->status, !multiplexed);
+    bool ok = sp_stream_refuse_unborn(line, ev->head, why, sp_why_row(why)->status, NULL, !multiplexed);
     if (!multiplexed || !ok)
         sp_line_linger(line, why);
 }
@@ -331,6 +330,52 @@ static void drop_claims(struct sp_head *head)
     head->header_count = kept;
 }
 
+/* The hex digits of 32 bits, most significant first, eight bytes at once. */
+static void put_hex(char *out, uint32_t bits)
+{
+    uint64_t x = __builtin_bswap32(bits);
+    x = (x | x << 16) & 0x0000ffff0000ffffull; /* a byte to every second one ... */
+    x = (x | x << 8) & 0x00ff00ff00ff00ffull;
+    x = (x >> 4 | x << 8) & 0x0f0f0f0f0f0f0f0full; /* ... and a nibble to each */
+    uint64_t letters = (x + 0x0606060606060606ull) >> 4 & 0x0101010101010101ull; /* 1 where it is above 9 */
+    x += 0x3030303030303030ull + letters * ('a' - '0' - 10);
+    memcpy(out, &x, sizeof(x));
+}
+
+/* A random UUID (RFC 9562 version 4), as Envoy makes for x-request-id. */
+void sp_stream_make_id(struct sp_worker *worker, char out[SP_STREAM_ID_BYTES])
+{
+    char hex[32];
+    struct sp_rng *rng = sp_loop_rng(worker->loop);
+    uint64_t high = (sp_rng_next(rng) & ~0xf000ull) | 0x4000ull;
+    uint64_t low = (sp_rng_next(rng) & ~(3ull << 62)) | (2ull << 62);
+    put_hex(hex, (uint32_t)(high >> 32));
+    put_hex(hex + 8, (uint32_t)high);
+    put_hex(hex + 16, (uint32_t)(low >> 32));
+    put_hex(hex + 24, (uint32_t)low);
+    memset(out, '-', SP_STREAM_ID_BYTES);
+    memcpy(out, hex, 8);
+    memcpy(out + 9, hex + 8, 4);
+    memcpy(out + 14, hex + 12, 4);
+    memcpy(out + 19, hex + 16, 4);
+    memcpy(out + 24, hex + 20, 12);
+}
+
+/* An id by which the call can be found again, however it ends: so before anything can refuse it. At an edge
+ * the caller's own is not believed. */
+static sp_err name_call(struct sp_stream *s)
+{
+    const struct sp_chain_spec *spec = s->chain->spec;
+    bool believed = !spec->use_remote_address || spec->preserve_request_id;
+    if (!spec->generate_request_id || (believed && sp_head_find(&s->request, SP_HDR_X_REQUEST_ID)))
+        return 0;
+    char *id = sp_arena_alloc_align(&s->arena, SP_STREAM_ID_BYTES, 1);
+    if (!id)
+        return SP_E_NOMEM;
+    sp_stream_make_id(s->worker, id);
+    return sp_head_set(&s->request, &s->arena, SP_STR("x-request-id"), sp_str_of(id, SP_STREAM_ID_BYTES));
+}
+
 static enum phase_result admit(struct sp_stream *s)
 {
     const struct sp_head *head = &s->request;
@@ -339,8 +384,11 @@ static enum phase_result admit(struct sp_stream *s)
     const struct sp_chain_spec *spec = s->chain->spec;
     if (spec->use_remote_address)
         drop_claims(&s->request);
-    if (s->codec->protocol == SP_PROTO_HTTP1)
+    if (s->codec->protocol == SP_PROTO_HTTP1) {
         SP_IGNORE(sp_client_find(spec, head, &s->client)); /* nobody: whoever connected */
+        if (name_call(s))
+            return refused(s, SP_WHY_MEMORY);
+    }
     if ((head->flags & SP_HEAD_TUNNEL) && !spec->upgrade_connect)
         return refused(s, SP_WHY_UPGRADE_REFUSED);
     if (head->flags & SP_HEAD_UPGRADE) {
@@ -398,41 +446,6 @@ static enum phase_result cluster(struct sp_stream *s)
     return same ? GO : refused(s, SP_WHY_PROTOCOL_MISMATCH);
 }
 
-/* The hex digits of 32 bits, most significant first, eight bytes at once. */
-static void put_hex(char *out, uint32_t bits)
-{
-    uint64_t x = __builtin_bswap32(bits);
-    x = (x | x << 16) & 0x0000ffff0000ffffull; /* a byte to every second one ... */
-    x = (x | x << 8) & 0x00ff00ff00ff00ffull;
-    x = (x >> 4 | x << 8) & 0x0f0f0f0f0f0f0f0full; /* ... and a nibble to each */
-    uint64_t letters = (x + 0x0606060606060606ull) >> 4 & 0x0101010101010101ull; /* 1 where it is above 9 */
-    x += 0x3030303030303030ull + letters * ('a' - '0' - 10);
-    memcpy(out, &x, sizeof(x));
-}
-
-/* A random UUID (RFC 9562 version 4), as Envoy makes for x-request-id. */
-static sp_str make_request_id(struct sp_stream *s)
-{
-    char hex[32];
-    char *out = sp_arena_alloc_align(&s->arena, UUID_BYTES, 1);
-    if (!out)
-        return SP_STR_NULL;
-    struct sp_rng *rng = sp_loop_rng(s->worker->loop);
-    uint64_t high = (sp_rng_next(rng) & ~0xf000ull) | 0x4000ull;
-    uint64_t low = (sp_rng_next(rng) & ~(3ull << 62)) | (2ull << 62);
-    put_hex(hex, (uint32_t)(high >> 32));
-    put_hex(hex + 8, (uint32_t)high);
-    put_hex(hex + 16, (uint32_t)(low >> 32));
-    put_hex(hex + 24, (uint32_t)low);
-    memset(out, '-', UUID_BYTES);
-    memcpy(out, hex, 8);
-    memcpy(out + 9, hex + 8, 4);
-    memcpy(out + 14, hex + 12, 4);
-    memcpy(out + 19, hex + 16, 4);
-    memcpy(out + 24, hex + 20, 12);
-    return sp_str_of(out, UUID_BYTES);
-}
-
 /* HTTP/1.0 may leave Host out; HTTP/1.1 behind us needs one: the address that was called. */
 static sp_err name_host(struct sp_stream *s)
 {
@@ -472,18 +485,12 @@ static sp_str forwarded_chain(struct sp_stream *s, sp_str peer)
     return sp_str_of(out, at + peer.len);
 }
 
-/* What HTTP proxies add: who forwarded, and an id by which the call can be found again. */
+/* What HTTP proxies add: who forwarded. */
 static sp_err edit_http(struct sp_stream *s)
 {
     const struct sp_chain_spec *spec = s->chain->spec;
     struct sp_head *head = &s->request;
     sp_err err = head->service.len ? 0 : name_host(s);
-    if (!err && spec->generate_request_id &&
-        (!sp_head_find(head, SP_HDR_X_REQUEST_ID) ||
-         (spec->use_remote_address && !spec->preserve_request_id))) {
-        sp_str id = make_request_id(s);
-        err = id.ptr ? sp_head_set(head, &s->arena, SP_STR("x-request-id"), id) : SP_E_NOMEM;
-    }
     if (!err && spec->use_remote_address) {
         char *text = sp_arena_alloc_align(&s->arena, SP_ADDR_TEXT_BYTES, 1);
         if (!text)

@@ -34,6 +34,10 @@ bool sp_stream_go_again(struct sp_stream *stream, enum sp_why why);
 /* Give back what the attempt holds: endpoint, pending place, share of the retries. */
 void sp_stream_unpick(struct sp_stream *stream);
 
+enum { SP_STREAM_ID_BYTES = 36 };
+/* Of a call, for x-request-id. */
+void sp_stream_make_id(struct sp_worker *worker, char out[SP_STREAM_ID_BYTES]);
+
 /* forward.c */
 /* Send what there is of the request to the callee. False when the call is over (memory). */
 bool sp_forward_request(struct sp_stream *stream);
@@ -51,10 +55,16 @@ void sp_stream_finish(struct sp_stream *stream);
 /* report.c */
 /* The lines that the call has just left, as far as they are known. */
 void sp_report_call(struct sp_stream *stream, const struct sp_line *caller, const struct sp_line *callee);
-void sp_report_broken(struct sp_line *line, enum sp_why why, const struct sp_event *ev);
+/* Of what never became a call. `request` says its id where it has one; `failure` may be NULL. */
+void sp_report_unborn(struct sp_line *line, const struct sp_head *request, enum sp_why why, uint32_t status,
+                      const char *failure);
 
 /* Write an error answer onto the line; false: not possible inside a frame, the line must end. */
 bool sp_stream_write_error(struct sp_line *line, const struct sp_head *request, enum sp_why why,
                            uint32_t status, bool last);
+/* The same for what never became a call, with its count and its record, which is found by an id that the
+ * answer says. `failure` may be NULL. */
+bool sp_stream_refuse_unborn(struct sp_line *line, const struct sp_head *request, enum sp_why why,
+                             uint32_t status, const char *failure, bool last);
 
 #endif

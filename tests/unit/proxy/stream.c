@@ -225,6 +225,95 @@ static void a_request_gets_an_id_and_says_who_forwarded(void **state)
     kit_free(kit);
 }
 
+/* What was answered says an id, and its record is found by it. `mine`: the caller's own. */
+static void check_id_of_answer(struct kit *kit, const char *ask, const char *mine, uint32_t status,
+                               enum sp_why why)
+{
+    char first[40];
+    struct peer *caller = kit_call(kit, KIT_OUT);
+    say(caller, ask);
+    snprintf(first, sizeof(first), "HTTP/1.1 %u", status);
+    sp_str head = hear_head(caller, first);
+    size_t at = sp_str_find_str(head, SP_STR("x-request-id: "));
+    if (at == head.len)
+        fail_msg("no id in %.*s", SP_STR_ARG(head));
+    sp_str rest = sp_str_from(head, at + 14), id = sp_str_cut(&rest, '\r');
+    assert_int_equal(id.len, mine ? strlen(mine) : 36);
+    if (mine)
+        check_str(id, mine);
+    const struct sp_report *r = last_report(kit);
+    assert_int_equal(r->why, why);
+    assert_true(sp_str_eq(sp_report_str(r, SP_REPORT_REQUEST_ID), id));
+}
+
+/* Each with no id of the caller's and with one. */
+static void check_ids_of_answers(struct kit *kit, const char *line, uint32_t status, enum sp_why why)
+{
+    char ask[200];
+    snprintf(ask, sizeof(ask), "%s HTTP/1.1\r\nHost: a:80\r\n\r\n", line);
+    check_id_of_answer(kit, ask, NULL, status, why);
+    snprintf(ask, sizeof(ask), "%s HTTP/1.1\r\nHost: a:80\r\nX-Request-Id: mine\r\n\r\n", line);
+    check_id_of_answer(kit, ask, "mine", status, why);
+}
+
+static void every_answer_of_our_own_says_an_id_and_is_found_by_it(void **state)
+{
+    (void)state;
+    static const struct sp_redirect elsewhere = { .host = SP_STR("else.where"), .status = 308 };
+    for (int kind = 0; kind < 4; kind++) {
+        struct kit *kit = kit_new(1);
+        if (kind)
+            kit_cluster(kit);
+        struct sp_listener_spec *listener = kit_listener(kit, SP_PROTO_HTTP1);
+        mesh_chain(listener)->generate_request_id = true;
+        struct sp_route *route = mesh_route(listener);
+        route->match.path = SP_STR("/a");
+        route->kind = kind == 1 ? SP_ROUTE_DIRECT : kind == 2 ? SP_ROUTE_REDIRECT : SP_ROUTE_FORWARD;
+        route->direct_status = 204;
+        route->redirect = elsewhere;
+        kit_apply(kit);
+        check_ids_of_answers(kit, "GET /b", 404, SP_WHY_NO_ROUTE);
+        check_ids_of_answers(kit, "CONNECT a:80", 403, SP_WHY_UPGRADE_REFUSED);
+        if (kind == 0)
+            check_ids_of_answers(kit, "GET /a", 503, SP_WHY_NO_CLUSTER);
+        else if (kind == 1)
+            check_ids_of_answers(kit, "GET /a", 204, SP_WHY_DIRECT);
+        else if (kind == 2)
+            check_ids_of_answers(kit, "GET /a", 308, SP_WHY_REDIRECT);
+        else
+            check_ids_of_answers(kit, "GET /a", 503, SP_WHY_CONNECT);
+        kit_free(kit);
+    }
+}
+
+static void what_never_became_a_call_has_an_id_too(void **state)
+{
+    (void)state;
+    struct kit *kit = kit_new(1);
+    kit_cluster(kit);
+    mesh_chain(kit_listener(kit, SP_PROTO_HTTP1))->generate_request_id = true;
+    kit_apply(kit);
+    check_id_of_answer(kit, "GET /a HTTP/1.1\r\nHost a\r\n\r\n", NULL, 400, SP_WHY_BAD_REQUEST);
+    check_id_of_answer(kit, "GET /a HTTP/3.1\r\nHost: a\r\n\r\n", NULL, 505, SP_WHY_HTTP_VERSION);
+    sp_budget_set_limit(&kit->sidecar->process.streams, 0, 1);
+    check_ids_of_answers(kit, "GET /a", 503, SP_WHY_TOO_MANY_STREAMS);
+    assert_int_equal(sp_cell_get(&kit->worker->cells.why[SP_WHY_TOO_MANY_STREAMS]), 2);
+    kit_free(kit);
+}
+
+static void no_id_is_made_where_none_is_wanted(void **state)
+{
+    (void)state;
+    struct kit *kit = kit_new(1);
+    kit_cluster(kit);
+    mesh_route(kit_listener(kit, SP_PROTO_HTTP1))->match.path = SP_STR("/only");
+    kit_apply(kit);
+    struct peer *caller = kit_call(kit, KIT_OUT);
+    say(caller, ask_a);
+    assert_false(has(hear_head(caller, "HTTP/1.1 404"), "x-request-id"));
+    kit_free(kit);
+}
+
 static void an_id_that_is_there_stays_inside_the_mesh(void **state)
 {
     (void)state;
@@ -555,6 +644,9 @@ int main(void)
         cmocka_unit_test(an_endpoint_that_refuses_is_said_as_such),
         cmocka_unit_test(a_connect_that_takes_too_long_is_said_as_such),
         cmocka_unit_test(a_request_gets_an_id_and_says_who_forwarded),
+        cmocka_unit_test(every_answer_of_our_own_says_an_id_and_is_found_by_it),
+        cmocka_unit_test(what_never_became_a_call_has_an_id_too),
+        cmocka_unit_test(no_id_is_made_where_none_is_wanted),
         cmocka_unit_test(an_id_that_is_there_stays_inside_the_mesh),
         cmocka_unit_test(a_request_without_host_is_given_the_address_it_called),
         cmocka_unit_test(the_routes_time_begins_when_the_request_is_whole),
