@@ -20,6 +20,8 @@
  *
  * Grants and revocations are part of the batch: until it is kept, a revoked lease lies on `changed` and can
  * be put back. */
+#include <stdlib.h>
+
 #include "base/mem.h"
 #include "store/local_impl.h"
 
@@ -128,19 +130,40 @@ static enum sp_store_why grant(struct sp_local *local, struct sp_store_ask *ask)
 
 /* ---- the end ---- */
 
+static int by_key(const void *a, const void *b)
+{
+    return sp_str_cmp(sp_tree_key(*(struct sp_tree_node *const *)a),
+                      sp_tree_key(*(struct sp_tree_node *const *)b));
+}
+
+/* In the order of keys, whatever the order in which they came to hang on it: the same history, told the same.
+ * */
+static sp_err delete_nodes(struct sp_local *local, const struct sp_store_hold *hold)
+{
+    uint32_t count = 0;
+    struct sp_tree_node **nodes = sp_mem_alloc(hold->node_count * sizeof(struct sp_tree_node *)), *node;
+    sp_err err = nodes ? SP_OK : SP_E_NOMEM;
+    SP_LIST_EACH(&hold->nodes, node, next, struct sp_tree_node, lease_link)
+        if (nodes)
+            nodes[count++] = node;
+    if (nodes)
+        qsort(nodes, count, sizeof(struct sp_tree_node *), by_key);
+    for (uint32_t i = 0; !err && i < count; i++) {
+        struct sp_store_kv *kv = sp_store_kv_new(sp_tree_key(nodes[i]), SP_STR(""));
+        err = kv ? sp_local_push(local, kv) : SP_E_NOMEM;
+        sp_store_kv_unref(kv);
+    }
+    sp_mem_free(nodes);
+    return err;
+}
+
 /* Its keys are deleted under one revision; it is gone from the tables and waits for the commit. */
 static enum sp_store_why revoke(struct sp_local *local, struct sp_store_hold *hold)
 {
     uint64_t place = sp_tree_log_end(&local->tree);
-    while (!sp_list_is_empty(&hold->nodes)) {
-        struct sp_tree_node *node = SP_LIST_FIRST(&hold->nodes, struct sp_tree_node, lease_link);
-        struct sp_store_kv *kv = sp_store_kv_new(sp_tree_key(node), SP_STR(""));
-        if (!kv || sp_local_push(local, kv)) {
-            sp_store_kv_unref(kv);
-            sp_local_undo(local, place);
-            return SP_STORE_NO_MEMORY;
-        }
-        sp_store_kv_unref(kv);
+    if (delete_nodes(local, hold)) {
+        sp_local_undo(local, place);
+        return SP_STORE_NO_MEMORY;
     }
     if (sp_tree_log_end(&local->tree) > place)
         local->tree.revision++;

@@ -4,6 +4,7 @@
  * The model is a list of all changes ever, searched from its end. Asks are posted in groups, so that several
  * share a batch; watches sit on a loop of their own, which is turned rarely, so that they fall behind; stores
  * are closed and opened again; a watch that ended goes on, as a caller would, from what it was told last. */
+#include "unit/store/disk.h"
 #include "unit/store/help.h"
 
 enum { CHANGES = 4096, LEASES = 6, WATCHES = 5, STEPS = 150, POSTED = 8, OPS = 4 };
@@ -18,6 +19,8 @@ struct model {
     int count;
     uint64_t revision, compacted;
     bool leases[LEASES + 1];
+    bool revoked[LEASES + 1];
+    bool dirty; /* a change or a compaction, so that there is something to keep */
 };
 
 struct op {
@@ -95,6 +98,7 @@ static void write_change(struct sp_buf *out, const struct change *c)
 static void add_change(struct model *m, const char *key, const char *value, uint64_t lease, bool deletion)
 {
     assert_true(m->count < CHANGES);
+    m->dirty = true;
     const struct change *before = newest(m, key, UINT64_MAX);
     struct change c = { .revision = m->revision + 1 };
     snprintf(c.key, sizeof(c.key), "%s", key);
@@ -226,15 +230,18 @@ static uint64_t keys_of(const struct model *m, uint64_t lease)
 
 static enum sp_store_why model_revoke(struct model *m, uint64_t id, struct sp_buf *out)
 {
-    /* In the order in which they were attached, which is that of their changes. */
     uint64_t count = keys_of(m, id);
     int before = m->count;
+    char key[4] = "";
     sp_buf_printf(out, "; lease %llu ttl 1000 keys %llu", (unsigned long long)id, (unsigned long long)count);
-    for (int i = 0; i < before; i++)
-        if (newest(m, m->changes[i].key, UINT64_MAX) == &m->changes[i] && m->changes[i].lease == id)
-            add_change(m, m->changes[i].key, "", 0, true);
+    while (next_key(key)) {
+        const struct change *c = newest(m, key, UINT64_MAX);
+        if (c && c->lease == id)
+            add_change(m, key, "", 0, true);
+    }
     m->revision += m->count > before;
     m->leases[id] = false;
+    m->revoked[id] = true;
     return SP_STORE_FINE;
 }
 
@@ -247,6 +254,7 @@ static enum sp_store_why model_other(struct model *m, const struct script *s, st
         if (id <= m->compacted)
             return SP_STORE_COMPACTED;
         m->compacted = id;
+        m->dirty = true;
         return SP_STORE_FINE;
     }
     if (s->kind == GRANT) {
@@ -276,6 +284,66 @@ static void model_run(struct model *m, const struct script *s, struct sp_buf *ou
                   (unsigned long long)m->revision, (unsigned long long)m->compacted, held ? ", held" : "");
     sp_buf_add_str(out, sp_buf_str(&results));
     sp_buf_deinit(&results);
+}
+
+/* Why the ask is refused, while nothing can be kept; FINE: it only reads, and is answered as ever. */
+static enum sp_store_why model_full(const struct model *m, const struct script *s)
+{
+    bool held = true;
+    if (s->kind == COMPACT)
+        return s->number > m->revision     ? SP_STORE_FUTURE
+               : s->number <= m->compacted ? SP_STORE_COMPACTED
+                                           : SP_STORE_DISK_FULL;
+    if (s->kind != TXN)
+        return s->kind == LOOK ? SP_STORE_FINE : SP_STORE_DISK_FULL;
+    if (changes_twice(s->ops[0], s->op_count[0]) || changes_twice(s->ops[1], s->op_count[1]))
+        return SP_STORE_TWICE;
+    for (int i = 0; i < s->test_count; i++)
+        held = held && test_holds(m, &s->tests[i]);
+    for (int i = 0; i < s->op_count[!held]; i++) {
+        const struct op *op = &s->ops[!held][i];
+        if (op->op != SP_STORE_RANGE)
+            return SP_STORE_DISK_FULL;
+        enum sp_store_why why = check_ops(m, op, 1);
+        if (why)
+            return why;
+    }
+    return SP_STORE_FINE;
+}
+
+/* Is there something to keep? A lease that was granted and revoked at once leaves nothing. */
+static bool is_dirty(const struct model *before, const struct model *after)
+{
+    bool dirty = after->dirty;
+    for (int id = 1; id <= LEASES; id++)
+        dirty |= before->leases[id] ? after->revoked[id] : after->leases[id];
+    return dirty;
+}
+
+/* A group of asks in one batch, on a disk that is full: if it holds a change, it is as if it had held none.
+ * */
+static void model_group(struct model *m, const struct script *scripts, uint64_t count, bool full,
+                        struct sp_buf *out)
+{
+    struct model *changed = malloc(sizeof(*changed));
+    *changed = *m;
+    changed->dirty = false;
+    memset(changed->revoked, 0, sizeof(changed->revoked));
+    for (uint64_t i = 0; i < count; i++)
+        model_run(changed, &scripts[i], &out[i]);
+    bool kept = !full || !is_dirty(m, changed);
+    if (kept)
+        *m = *changed;
+    for (uint64_t i = 0; !kept && i < count; i++) {
+        enum sp_store_why why = model_full(m, &scripts[i]);
+        sp_buf_reset(&out[i]);
+        if (why)
+            sp_buf_printf(&out[i], "%s, revision %llu, compacted %llu", sp_store_why_words(why),
+                          (unsigned long long)m->revision, (unsigned long long)m->compacted);
+        else
+            model_run(m, &scripts[i], &out[i]);
+    }
+    free(changed);
 }
 
 /* ---- random scripts ---- */
@@ -387,6 +455,8 @@ struct run {
     struct sp_store_client *watcher;
     struct watched watches[WATCHES];
     uint64_t seed;
+    struct disk *disk; /* NULL: it is never full */
+    uint64_t full;     /* groups that met a full disk */
 };
 
 /* What the model says that a watch is told from revision `next` up to `upto`. */
@@ -526,16 +596,22 @@ static void shut_all(struct run *run)
 static void ask_group(struct run *run, struct sp_rng *rng)
 {
     static struct reply replies[POSTED];
+    struct script scripts[POSTED];
     struct sp_buf want[POSTED];
     uint64_t count = 1 + sp_rng_below(rng, POSTED);
+    bool full = run->disk && sp_rng_chance(rng, 250);
+    for (int i = 0; full && i < 4; i++) /* nothing that is under way, and no sweep, meets it */
+        sp_loop_turn(run->rig.loop, 0);
     for (uint64_t i = 0; i < count; i++) {
-        struct script script;
-        random_script(rng, &run->model, &script);
+        random_script(rng, &run->model, &scripts[i]);
         sp_buf_init(&want[i], 0);
         replies[i] = (struct reply){ 0 };
-        sp_store_ask_post(script_ask(&run->rig, &script), on_reply, &replies[i]);
-        model_run(&run->model, &script, &want[i]);
+        sp_store_ask_post(script_ask(&run->rig, &scripts[i]), on_reply, &replies[i]);
     }
+    model_group(&run->model, scripts, count, full, want);
+    if (full)
+        run->disk->room = 0;
+    run->full += full;
     for (uint64_t i = 0; i < count; i++) {
         turn_until(run->rig.loop, &replies[i].done);
         if (!sp_str_eq(sp_str_c(replies[i].text), sp_buf_str(&want[i])))
@@ -543,9 +619,11 @@ static void ask_group(struct run *run, struct sp_rng *rng)
                      (unsigned long long)run->seed, replies[i].text, SP_STR_ARG(sp_buf_str(&want[i])));
         sp_buf_deinit(&want[i]);
     }
+    if (full)
+        run->disk->room = -1;
 }
 
-static void run_history(uint64_t seed, const char *path)
+static void run_history(uint64_t seed, const char *path, struct disk *disk)
 {
     struct run *run = calloc(1, sizeof(*run));
     struct sp_rng rng;
@@ -553,6 +631,8 @@ static void run_history(uint64_t seed, const char *path)
     sp_rng_init(&rng, seed);
     run->seed = seed;
     run->rig.path = path;
+    run->rig.vfs = disk ? "disk" : NULL;
+    run->disk = disk;
     run->slow = sp_loop_new(&(struct sp_loop_config){ .seed = 2 });
     for (int i = 0; i < WATCHES; i++)
         run->watches[i].run = run;
@@ -576,6 +656,7 @@ static void run_history(uint64_t seed, const char *path)
         ends += run->watches[i].ends;
         events += run->watches[i].events;
     }
+    assert_true(!disk || run->full > 10);
     assert_true(batches > 5 && events > 5 && run->model.revision > 100 && run->model.compacted > 0);
     shut_all(run);
     rig_close(&run->rig);
@@ -586,25 +667,42 @@ static void run_history(uint64_t seed, const char *path)
 
 static void run_mem(uint64_t seed)
 {
-    run_history(seed, NULL);
+    run_history(seed, NULL, NULL);
 }
 
 static void run_sqlite(uint64_t seed)
 {
     struct place place;
     place_make(&place);
-    run_history(seed, place.file);
+    run_history(seed, place.file, NULL);
     place_remove(&place);
+}
+
+static void run_full(uint64_t seed)
+{
+    struct place place;
+    struct disk *disk = malloc(sizeof(*disk));
+    disk_init(disk);
+    place_make(&place);
+    run_history(seed, place.file, disk);
+    place_remove(&place);
+    disk_deinit(disk);
+    free(disk);
 }
 
 static void random_histories_in_memory_answer_as_the_model_does(void **state)
 {
-    each_seed(60, run_mem);
+    each_seed(40, run_mem);
 }
 
 static void random_histories_on_a_disk_answer_as_the_model_does(void **state)
 {
-    each_seed(6, run_sqlite);
+    each_seed(4, run_sqlite);
+}
+
+static void random_histories_on_a_disk_that_is_full_at_times_answer_as_the_model_does(void **state)
+{
+    each_seed(12, run_full);
 }
 
 int main(void)
@@ -612,6 +710,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(random_histories_in_memory_answer_as_the_model_does),
         cmocka_unit_test(random_histories_on_a_disk_answer_as_the_model_does),
+        cmocka_unit_test(random_histories_on_a_disk_that_is_full_at_times_answer_as_the_model_does),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
