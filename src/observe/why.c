@@ -1,15 +1,16 @@
 /* why: what became of a call: /why?id= finds its record and says the reason in words.
  *
- * Each worker remembers its last calls in a ring of its own, whether or not they are logged. The question
- * goes to all workers; each looks through its ring on its own thread, newest first, and copies what fits:
+ * Each worker remembers its last calls, whether or not they are logged, and in a ring beside it the last ones
+ * that failed, so that many that go well do not push out the one that is asked for. The question
+ * goes to all workers; each looks through both on its own thread, newest first, and copies what fits:
  * records whose request id or trace id is the one asked for, sixteen at most (a trace may have many calls).
- * The ring is short, a comparison of two lengths decides nearly every record, so a worker is held up for
+ * The rings are short, a comparison of two lengths decides nearly every record, so a worker is held up for
  * microseconds.
  *
  *      {"id":"...","records":[{"time":..,"reason":"NO_ROUTE","text":"no route ...","advice":..,...}]}
  *
  * An id comes from a peer, and so does everything in a record: JSON's escapes are what makes the page safe.
- * No id at all shows the newest calls that had a reason, for whoever has no id at hand. */
+ * No id at all shows the newest calls that had a reason or failed, for whoever has no id at hand. */
 #include "observe/admin_impl.h"
 
 #include "base/mem.h"
@@ -42,7 +43,7 @@ struct why_part {
 static bool is_it(const struct sp_report *report, sp_str id)
 {
     if (!id.len)
-        return report->why != SP_WHY_NONE;
+        return report->why != SP_WHY_NONE || sp_report_failed(report);
     return (report->len[SP_REPORT_REQUEST_ID] == id.len &&
             sp_str_eq(sp_report_str(report, SP_REPORT_REQUEST_ID), id)) ||
            (report->len[SP_REPORT_TRACE_ID] == id.len &&

@@ -3,10 +3,12 @@
 #ifndef SP_PROXY_REPORT_H
 #define SP_PROXY_REPORT_H
 
+#include <stdbool.h>
 #include <stdint.h>
 
 #include "base/addr.h"
 #include "base/str.h"
+#include "proxy/why.h"
 
 enum { SP_REPORT_TEXT = 456 };
 
@@ -58,6 +60,15 @@ static inline sp_addr sp_report_addr(sp_addr addr)
     if (addr.family == SP_ADDR_UNIX)
         addr.path = NULL;
     return addr;
+}
+
+/* Is it one that somebody will ask after? A success by one notion for all protocols is none, whatever else
+ * was refused: what the route itself answers well is none either. */
+static inline bool sp_report_failed(const struct sp_report *report)
+{
+    bool by_route = report->why == SP_WHY_DIRECT || report->why == SP_WHY_REDIRECT;
+    return (report->why != SP_WHY_NONE && !(by_route && report->status < 400)) || report->status >= 500 ||
+           report->app_error;
 }
 
 static inline sp_str sp_report_str(const struct sp_report *report, enum sp_report_str which)

@@ -29,6 +29,12 @@
 
 static void on_tick(struct sp_timer *timer);
 
+/* Of each of /why's rings: one more than it remembers, where the next is written, and perhaps not kept. */
+static uint32_t slots(const struct sp_worker *worker)
+{
+    return worker->recent_cap + 1;
+}
+
 sp_err sp_worker_init(struct sp_worker *worker, struct sp_process *process, struct sp_loop *loop,
                       uint32_t index)
 {
@@ -58,7 +64,7 @@ sp_err sp_worker_init(struct sp_worker *worker, struct sp_process *process, stru
         goto fail_ring;
     worker->recent_cap = process->settings->why_records;
     if (worker->recent_cap) {
-        worker->recent = sp_mem_zalloc(worker->recent_cap * sizeof(struct sp_report));
+        worker->recent = sp_mem_zalloc(slots(worker) * sizeof(struct sp_report));
         if (!worker->recent)
             goto fail_recent;
     }
@@ -181,6 +187,7 @@ void sp_worker_deinit(struct sp_worker *worker)
     free_kept(worker);
     sp_ring_deinit(&worker->reports);
     sp_mem_free(worker->recent);
+    sp_mem_free(worker->failed);
     sp_lease_deinit(&worker->connection_lease);
     sp_lease_deinit(&worker->stream_lease);
     sp_link_deinit(&worker->link);
@@ -531,12 +538,34 @@ static void tell_reader(struct sp_worker *worker)
 
 struct sp_report *sp_worker_report(struct sp_worker *worker)
 {
-    return worker->recent_cap ? &worker->recent[worker->recent_at % worker->recent_cap] : &worker->one_report;
+    return worker->recent_cap ? &worker->recent[worker->recent_at % slots(worker)] : &worker->one_report;
+}
+
+/* What is in use of a record: most of its text is not. */
+static size_t report_bytes(const struct sp_report *report)
+{
+    size_t text = 0;
+    for (int i = 0; i < SP_REPORT_STRS; i++)
+        text += report->len[i];
+    return offsetof(struct sp_report, text) + text;
+}
+
+/* A call that went wrong is what /why is asked for, and a thousand others that did not must not push it out:
+ * it goes to a ring of its own, which a sidecar without trouble never has. */
+static bool remember_failed(struct sp_worker *worker, const struct sp_report *report)
+{
+    if (!worker->failed)
+        worker->failed = sp_mem_zalloc(slots(worker) * sizeof(struct sp_report));
+    if (!worker->failed)
+        return false;
+    memcpy(&worker->failed[worker->failed_at++ % slots(worker)], report, report_bytes(report));
+    return true;
 }
 
 void sp_worker_report_done(struct sp_worker *worker, struct sp_report *report)
 {
-    worker->recent_at += worker->recent_cap ? 1 : 0;
+    if (worker->recent_cap && !(sp_report_failed(report) && remember_failed(worker, report)))
+        worker->recent_at++;
     if (!report->log_mask)
         return;
     struct sp_report *into = sp_ring_reserve(&worker->reports);
@@ -544,20 +573,43 @@ void sp_worker_report_done(struct sp_worker *worker, struct sp_report *report)
         sp_cell_add(&worker->cells.reports_lost, 1);
         return;
     }
-    size_t text = 0;
-    for (int i = 0; i < SP_REPORT_STRS; i++)
-        text += report->len[i];
-    memcpy(into, report, offsetof(struct sp_report, text) + text);
+    memcpy(into, report, report_bytes(report));
     sp_ring_push(&worker->reports);
     tell_reader(worker);
+}
+
+/* The record before the last `back` of a ring. */
+static const struct sp_report *look_back(const struct sp_report *ring, uint64_t at, uint32_t cap,
+                                         uint64_t back)
+{
+    return back < SP_MIN(at, cap) ? &ring[(at - back - 1) % (cap + 1)] : NULL;
+}
+
+static uint64_t ended_ns(const struct sp_report *report)
+{
+    return report->wall_start_ns + report->duration_ns;
+}
+
+/* The later of what is left in both rings, of which so many have been seen. */
+static const struct sp_report *next_recent(const struct sp_worker *worker, uint64_t *good, uint64_t *bad)
+{
+    const struct sp_report *g = look_back(worker->recent, worker->recent_at, worker->recent_cap, *good);
+    const struct sp_report *b = look_back(worker->failed, worker->failed_at, worker->recent_cap, *bad);
+    if (b && (!g || ended_ns(b) >= ended_ns(g))) {
+        ++*bad;
+        return b;
+    }
+    *good += g != NULL;
+    return g;
 }
 
 void sp_worker_recent(struct sp_worker *worker, bool (*each)(void *arg, const struct sp_report *report),
                       void *arg)
 {
-    uint64_t count = SP_MIN(worker->recent_at, worker->recent_cap);
-    for (uint64_t i = 1; i <= count; i++)
-        if (!each(arg, &worker->recent[(worker->recent_at - i) % worker->recent_cap]))
+    uint64_t good = 0, bad = 0;
+    const struct sp_report *next;
+    while ((next = next_recent(worker, &good, &bad)))
+        if (!each(arg, next))
             return;
 }
 

@@ -37,9 +37,10 @@ struct sp_worker {
     struct sp_lease connection_lease, stream_lease;
     struct sp_ring reports;      /* to observe: calls whose chain has a log */
     struct sp_report one_report; /* where a record is made when recent_cap is 0 */
-    struct sp_report *recent;    /* circular: the last calls, for /why */
-    uint32_t recent_cap;
-    uint64_t recent_at;
+    struct sp_report *recent;    /* circular: the last calls that went well, for /why */
+    struct sp_report *failed;    /* the same for those that did not; made when the first comes */
+    uint32_t recent_cap;         /* of each */
+    uint64_t recent_at, failed_at;
     struct sp_mail reports_mail;                  /* the ring fills: whoever empties it is told */
     bool reports_told;                            /* atomic: the mail is out */
     bool reports_direct;                          /* there is one thread left: on_reports without mail */
@@ -107,11 +108,13 @@ struct sp_series *sp_worker_series(struct sp_worker *worker, const struct sp_ser
                                    const struct sp_cluster_spec *spec);
 struct sp_series *sp_worker_series_overflow(struct sp_worker *worker);
 
-/* A record to fill in place; goes to /why's ring, and to the log ring when `log_mask` is set at commit. */
+/* A record to fill in place; goes to one of /why's rings, and to the log ring when `log_mask` is set at
+ * commit. */
 struct sp_report *sp_worker_report(struct sp_worker *worker);
 void sp_worker_report_done(struct sp_worker *worker, struct sp_report *report);
 
-/* The last calls, newest first, until `each` says false. On the worker's thread. */
+/* The last calls and the last failed ones, by when they ended, newest first, until `each` says false. On the
+ * worker's thread. */
 void sp_worker_recent(struct sp_worker *worker, bool (*each)(void *arg, const struct sp_report *report),
                       void *arg);
 

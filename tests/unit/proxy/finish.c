@@ -11,7 +11,7 @@ static bool has(sp_str text, const char *part)
 
 static uint64_t records(struct kit *kit)
 {
-    return kit->worker->recent_at;
+    return kit->worker->recent_at + kit->worker->failed_at;
 }
 
 /* Nothing is under way any more, now and not only after all connections have gone. */

@@ -107,7 +107,8 @@ STRUCTS = {
         "each thing that is under way takes its share": "connection_lease stream_lease",
         "the old process writes what is in it to the logs": "reports reports_mail reports_told reports_direct "
                                                             "on_reports on_reports_arg",
-        "what /why remembers ends with the process": "one_report recent recent_cap recent_at",
+        "what /why remembers ends with the process": "one_report recent failed recent_cap recent_at "
+                                                    "failed_at",
         "for giving memory back": "streams_before was_idle",
         "a process that drains is not moved": "draining on_drained deadline drain_ns"}),
 }

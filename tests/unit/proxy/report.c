@@ -248,6 +248,89 @@ static void calls_whose_chain_has_a_log_go_into_the_ring(void **state)
     kit_free(kit);
 }
 
+struct found {
+    const char *id;
+    uint32_t at, looked_at;
+    uint64_t last_end_ns;
+};
+
+static bool find_id(void *arg, const struct sp_report *r)
+{
+    struct found *f = arg;
+    uint64_t end_ns = r->wall_start_ns + r->duration_ns;
+    if (f->looked_at++)
+        assert_true(end_ns <= f->last_end_ns); /* newest first, from both rings */
+    f->last_end_ns = end_ns;
+    if (sp_str_eq(sp_report_str(r, SP_REPORT_REQUEST_ID), sp_str_c(f->id)))
+        f->at = f->looked_at;
+    return true;
+}
+
+static uint32_t place_of(struct kit *kit, const char *id, uint32_t *ret_count)
+{
+    struct found f = { .id = id };
+    sp_worker_recent(kit->worker, find_id, &f);
+    *ret_count = f.looked_at;
+    return f.at;
+}
+
+static struct sp_report *add_record(struct kit *kit, uint64_t end_ms, const char *id)
+{
+    struct sp_report *r = sp_worker_report(kit->worker);
+    memset(r, 0, sizeof(*r));
+    r->wall_start_ns = end_ms * SP_NS_PER_MS;
+    r->status = 200;
+    r->len[SP_REPORT_REQUEST_ID] = (uint16_t)strlen(id);
+    memcpy(r->text, id, strlen(id));
+    return r;
+}
+
+static void a_failed_call_is_remembered_under_load(void **state)
+{
+    (void)state;
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_HTTP1, &door);
+    uint32_t cap = kit->worker->recent_cap, count, now = 1;
+    assert_true(cap > 4);
+    assert_null(kit->worker->failed); /* nothing has failed: no memory for it */
+    static const char *const ids[] = { "refused", "upstreams own 500", "business", "direct 403" };
+    struct sp_report *r = add_record(kit, now++, ids[0]);
+    r->why = SP_WHY_CONNECT;
+    sp_worker_report_done(kit->worker, r);
+    r = add_record(kit, now++, ids[1]);
+    r->status = 500;
+    sp_worker_report_done(kit->worker, r);
+    r = add_record(kit, now++, ids[2]);
+    r->app_error = true;
+    sp_worker_report_done(kit->worker, r);
+    r = add_record(kit, now++, ids[3]);
+    r->why = SP_WHY_DIRECT;
+    r->status = 403;
+    sp_worker_report_done(kit->worker, r);
+    for (uint32_t i = 0; i < 5000; i++) {
+        r = add_record(kit, now++, "good");
+        r->why = i % 2 ? SP_WHY_NONE : i % 4 ? SP_WHY_REDIRECT : SP_WHY_DIRECT; /* what went well */
+        sp_worker_report_done(kit->worker, r);
+    }
+    for (uint32_t i = 0; i < SP_COUNTOF(ids); i++)
+        assert_int_equal(place_of(kit, ids[i], &count), cap + SP_COUNTOF(ids) - i);
+    assert_int_equal(count, cap + SP_COUNTOF(ids));
+    r = add_record(kit, now++, "last");
+    r->why = SP_WHY_TIMEOUT;
+    sp_worker_report_done(kit->worker, r);
+    assert_int_equal(place_of(kit, "last", &count), 1); /* among the good ones it is where it belongs */
+    sp_worker_report_done(kit->worker, add_record(kit, now++, "good"));
+    assert_int_equal(place_of(kit, "last", &count), 2);
+    for (uint32_t i = 0; i < 2 * cap; i++) { /* and those are bounded too */
+        r = add_record(kit, now++, "bad");
+        r->why = SP_WHY_TIMEOUT;
+        sp_worker_report_done(kit->worker, r);
+    }
+    assert_int_equal(place_of(kit, "refused", &count), 0);
+    assert_int_equal(count, 2 * cap);
+    kit_free(kit);
+}
+
 static void what_is_too_large_is_counted(void **state)
 {
     (void)state;
@@ -277,6 +360,7 @@ int main(void)
         cmocka_unit_test(figures_are_added_once_for_each_call),
         cmocka_unit_test(calls_that_agree_in_all_labels_share_a_series),
         cmocka_unit_test(calls_whose_chain_has_a_log_go_into_the_ring),
+        cmocka_unit_test(a_failed_call_is_remembered_under_load),
         cmocka_unit_test(what_is_too_large_is_counted),
     };
     return cmocka_run_group_tests_name("proxy report", tests, NULL, NULL);
