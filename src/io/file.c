@@ -40,6 +40,10 @@ static sp_err err_of(int system_error)
     case EMFILE:
     case ENFILE: return SP_E_NOFILE;
     case ENOMEM: return SP_E_NOMEM;
+    case ENOSPC:
+    case EDQUOT:
+    case EFBIG: return SP_E_LIMIT;
+    case EAGAIN: return SP_E_AGAIN;
     case ENAMETOOLONG:
     case EISDIR:
     case EINVAL: return SP_E_INVALID;
@@ -173,6 +177,7 @@ void sp_file_log_write(struct sp_file_log *log, sp_str bytes)
         if (written < 0 && errno == EINTR)
             continue;
         if (written <= 0) {
+            log->lost_err = written < 0 ? err_of(errno) : SP_E_AGAIN;
             log->lost_bytes += bytes.len;
             return;
         }

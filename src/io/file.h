@@ -19,6 +19,7 @@ struct sp_file_log {
     char *path;
     int fd;
     uint64_t lost_bytes; /* could not be written (disk full): counted, never waited for */
+    sp_err lost_err;     /* why, the last time */
 };
 sp_err sp_file_log_open(struct sp_file_log *log, const char *path) SP_MUST_USE;
 void sp_file_log_write(struct sp_file_log *log, sp_str bytes);

@@ -14,9 +14,10 @@
  * table and snapshot are kept until the one after: an address cannot mean another chain while a record of
  * the old one may come.
  *
- * A file that does not take bytes (disk full, pipe full) loses them, and the loss is counted: a log must
- * never be what stops the calls. Two logs with the same path share the file and its lines do not mix, since
- * lines are written whole. */
+ * A file that does not take bytes (disk full, pipe full) loses them, and the loss is counted, in lines too:
+ * where each ends in the batch is kept until it is written. Whoever watches hears of the first one and of the
+ * end, since figures are looked at by nobody who does not know yet. A log must never be what stops the calls.
+ * Two logs with the same path share the file and its lines do not mix, since lines are written whole. */
 #include "observe/accesslog.h"
 
 #include "base/arena.h"
@@ -39,13 +40,18 @@ enum {
     BUSY_NS = 1000000,
     SOME_NS = 10000000,
     BUSY_RECORDS = 64, /* a sixteenth of a ring */
+    TELL_S = 60,
 };
 
 struct file {
     struct sp_file_log log;
     struct sp_buf batch;
-    bool used; /* by a table that is kept */
-    bool torn; /* bytes were lost, perhaps in the middle of a line: the next begins on a new one */
+    struct sp_vec ends; /* of uint32_t: where each line of the batch ends */
+    bool used;          /* by a table that is kept */
+    bool torn;          /* bytes were lost, perhaps in the middle of a line: the next begins on a new one */
+    bool told;          /* the watcher knows that lines are lost */
+    sp_ns quiet_ns;     /* until then it hears of no further trouble */
+    uint64_t lost;      /* lines, since it was told */
 };
 
 struct chain_log {
@@ -77,6 +83,8 @@ struct sp_accesslog {
     bool on;
     uint32_t flush_ms;
     struct sp_accesslog_view view;
+    void (*watch)(void *arg, const char *path, sp_err err, uint64_t lost); /* or NULL */
+    void *watch_arg;
     char why[512];
 };
 
@@ -111,17 +119,43 @@ static struct file *file_at(const struct sp_accesslog *log, size_t i)
     return *(struct file **)sp_vec_at(&log->files, i);
 }
 
+/* `lost`: lines that have just been lost; 0: all of a batch was written. */
+static void tell(struct sp_accesslog *log, struct file *file, uint64_t lost)
+{
+    sp_ns now = sp_loop_now(log->loop);
+    bool news = lost ? !file->told && now >= file->quiet_ns : file->told;
+    file->lost = file->told || news ? file->lost + lost : 0;
+    if (!news)
+        return;
+    file->told = lost > 0;
+    if (lost)
+        file->quiet_ns = now + TELL_S * SP_NS_PER_S;
+    if (log->watch)
+        log->watch(log->watch_arg, file->log.path, lost ? file->log.lost_err : 0, file->lost);
+    if (!lost)
+        file->lost = 0;
+}
+
 static void flush_file(struct sp_accesslog *log, struct file *file)
 {
     if (file->batch.len <= file->torn)
         return; /* nothing but the newline */
-    uint64_t lost = file->log.lost_bytes;
+    uint64_t before = file->log.lost_bytes;
     sp_file_log_write(&file->log, sp_buf_str(&file->batch));
-    log->view.lost_bytes += file->log.lost_bytes - lost;
+    uint64_t lost_bytes = file->log.lost_bytes - before, written = file->batch.len - lost_bytes;
+    size_t whole = lost_bytes ? 0 : file->ends.len;
+    while (whole < file->ends.len && *(uint32_t *)sp_vec_at(&file->ends, whole) <= written)
+        whole++;
+    uint64_t lost = file->ends.len - whole;
+    log->view.lines += whole;
+    log->view.lost += lost;
+    log->view.lost_bytes += lost_bytes;
+    sp_vec_reset(&file->ends);
     sp_buf_reset(&file->batch);
-    file->torn = file->log.lost_bytes > lost;
+    file->torn = lost_bytes > 0;
     if (file->torn)
         sp_buf_add_char(&file->batch, '\n');
+    tell(log, file, lost);
 }
 
 static void close_file(struct sp_accesslog *log, struct file *file)
@@ -129,6 +163,7 @@ static void close_file(struct sp_accesslog *log, struct file *file)
     flush_file(log, file);
     sp_file_log_close(&file->log);
     sp_buf_deinit(&file->batch);
+    sp_vec_deinit(&file->ends);
     sp_mem_free(file);
 }
 
@@ -152,6 +187,7 @@ static sp_err open_file(struct sp_accesslog *log, sp_str path, struct sp_arena *
     if (!file)
         return SP_E_NOMEM;
     sp_buf_init(&file->batch, 0);
+    sp_vec_init(&file->ends, sizeof(uint32_t));
     sp_err err = sp_file_log_open(&file->log, name);
     if (err) {
         sp_mem_free(file);
@@ -281,10 +317,27 @@ sp_err sp_accesslog_apply(struct sp_accesslog *log, struct sp_snapshot *snapshot
 
 /* ---- draining ---- */
 
+static void add_line(struct sp_accesslog *log, struct chain_log *to, const struct sp_report *report)
+{
+    struct file *file = to->file;
+    size_t from = file->batch.len;
+    sp_line_write(&to->format, report, sp_str_of(log->hostname, log->hostname_len), &file->batch);
+    uint32_t *end = file->batch.failed ? NULL : sp_vec_push(&file->ends);
+    if (end) {
+        *end = (uint32_t)file->batch.len;
+        if (file->batch.len >= BATCH_BYTES)
+            flush_file(log, file);
+        return;
+    }
+    log->view.lost++;
+    file->batch.len = from;
+    file->batch.failed = false;
+}
+
 static void take(struct sp_accesslog *log, const struct sp_report *report)
 {
     uint64_t key = (uint64_t)(uintptr_t)report->chain;
-    const struct chain *chain = log->now ? sp_idmap_get(&log->now->chains, key) : NULL;
+    struct chain *chain = log->now ? sp_idmap_get(&log->now->chains, key) : NULL;
     if (!chain && log->before)
         chain = sp_idmap_get(&log->before->chains, key);
     if (!chain) {
@@ -292,19 +345,8 @@ static void take(struct sp_accesslog *log, const struct sp_report *report)
         return;
     }
     for (uint32_t i = 0; i < chain->log_count; i++) {
-        struct file *file = chain->logs[i].file;
-        if (!(report->log_mask & (1u << i)))
-            continue;
-        sp_line_write(&chain->logs[i].format, report, sp_str_of(log->hostname, log->hostname_len),
-                      &file->batch);
-        log->view.lines++;
-        if (file->batch.failed) {
-            log->view.lines--;
-            log->view.lost++;
-            sp_buf_reset(&file->batch);
-        } else if (file->batch.len >= BATCH_BYTES) {
-            flush_file(log, file);
-        }
+        if (report->log_mask & (1u << i))
+            add_line(log, &chain->logs[i], report);
     }
 }
 
@@ -370,6 +412,13 @@ void sp_accesslog_reopen(struct sp_accesslog *log, void (*on_error)(void *arg, c
         if (on_error)
             on_error(arg, file->path, err);
     }
+}
+
+void sp_accesslog_watch(struct sp_accesslog *log,
+                        void (*fn)(void *arg, const char *path, sp_err err, uint64_t lost), void *arg)
+{
+    log->watch = fn;
+    log->watch_arg = arg;
 }
 
 void sp_accesslog_finish(struct sp_accesslog *log)

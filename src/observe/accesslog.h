@@ -22,8 +22,8 @@ struct sp_ring;
 struct sp_snapshot;
 
 struct sp_accesslog_view {
-    uint64_t lines;
-    uint64_t lost;       /* records: rings that were full, chains that nobody knows any more */
+    uint64_t lines;      /* that a file took whole */
+    uint64_t lost;       /* others: rings that were full, files that did not take it, chains long gone */
     uint64_t lost_bytes; /* that files did not take */
     uint64_t errors;     /* times that a file could not be opened, at first or anew */
     uint64_t waiting;    /* records in the rings: no lines yet */
@@ -42,6 +42,10 @@ void sp_accesslog_wake(struct sp_accesslog *log);
 /* Every file by its name. One that cannot be opened goes on as it is; `on_error` (may be NULL) is told. */
 void sp_accesslog_reopen(struct sp_accesslog *log, void (*on_error)(void *arg, const char *path, sp_err err),
                          void *arg);
+/* `fn` hears when lines of a file begin to be lost (`err` says why), and when they are written again (`err`
+ * is 0, `lost` lines are missing); at most once a minute for each file, whatever comes and goes meanwhile. */
+void sp_accesslog_watch(struct sp_accesslog *log,
+                        void (*fn)(void *arg, const char *path, sp_err err, uint64_t lost), void *arg);
 /* Everything that workers have put into their rings is in the files, or counted as lost. */
 void sp_accesslog_finish(struct sp_accesslog *log);
 /* Off: records are taken and dropped. */

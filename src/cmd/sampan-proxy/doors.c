@@ -202,6 +202,21 @@ static void on_reports(struct sp_worker *worker)
     sp_accesslog_wake(doors->log);
 }
 
+static void on_log_trouble(void *arg, const char *path, sp_err err, uint64_t lost)
+{
+    struct doors *doors = arg;
+    const char *why = err == SP_E_LIMIT   ? "the disk is full"
+                      : err == SP_E_AGAIN ? "the pipe is full: nobody reads"
+                                          : sp_err_str(err);
+    if (err)
+        sp_log_line(&doors->server->log, SP_LOG_WARN,
+                    "the access log loses lines: its file does not take them", "path=%s error=\"%s\"", path,
+                    why);
+    else
+        sp_log_line(&doors->server->log, SP_LOG_INFO, "the access log is written again",
+                    "path=%s lost_lines=%llu", path, (unsigned long long)lost);
+}
+
 static sp_err open_log(struct doors *doors)
 {
     struct server *server = doors->server;
@@ -211,6 +226,7 @@ static sp_err open_log(struct doors *doors)
     doors->log = sp_accesslog_new(server->loop, sp_str_c(host));
     if (!doors->log)
         return SP_E_NOMEM;
+    sp_accesslog_watch(doors->log, on_log_trouble, doors);
     sp_err err = sp_accesslog_apply(doors->log, server->config->snapshot, &why);
     if (err) {
         sp_log_line(&server->log, SP_LOG_ERROR, "access log cannot be opened", "why=%s error=%s", why,

@@ -474,6 +474,84 @@ static void a_pipe_that_is_full_loses_bytes_and_never_waits(void **state)
     close(reader);
 }
 
+struct trouble {
+    int begun, over;
+    sp_err err;
+    uint64_t lost;
+};
+
+static void remember_trouble(void *arg, const char *path, sp_err err, uint64_t lost)
+{
+    struct trouble *t = arg;
+    t->begun += err != 0;
+    t->over += err == 0;
+    t->err = err ? err : t->err;
+    t->lost = lost;
+}
+
+enum { LINE_BYTES = 61 };
+
+/* So many lines of LINE_BYTES. */
+static void push_lines(struct world *w, const struct sp_chain_spec *chain, int count)
+{
+    for (int i = 0; i < count; i++) {
+        if (i % RING == 0)
+            sp_accesslog_wake(w->log);
+        assert_true(push(w, chain, 200));
+    }
+    sp_accesslog_wake(w->log);
+}
+
+/* Lines in the pipe that are whole. */
+static uint64_t read_lines(int reader)
+{
+    char *text = malloc(1 << 20);
+    ssize_t len = read(reader, text, (1 << 20) - 1);
+    assert_true(len > 0);
+    text[len] = '\0';
+    uint64_t whole = 0;
+    for (char *at = text, *end; (end = strchr(at, '\n')); at = end + 1)
+        whole += end + 1 - at == LINE_BYTES;
+    free(text);
+    return whole;
+}
+
+static void lines_that_a_file_does_not_take_are_told_once_and_counted_apart(void **state)
+{
+    struct world *w = *state;
+    struct trouble t = { 0 };
+    assert_int_equal(mkfifo(w->path, 0600), 0);
+    int reader = open(w->path, O_RDONLY | O_NONBLOCK);
+    assert_true(reader >= 0);
+    const struct sp_chain_spec *chain = apply(
+        w, "%RESPONSE_CODE% ........................................................", 0);
+    sp_accesslog_watch(w->log, remember_trouble, &t);
+    push_lines(w, chain, 5000); /* 300 KB into a pipe of 64 */
+    struct sp_accesslog_view view = sp_accesslog_view(w->log);
+    assert_int_equal(view.lines + view.lost, 5000);
+    assert_in_range(view.lines, 900, 1200);
+    assert_int_equal(t.begun, 1);
+    assert_int_equal(t.over, 0);
+    assert_int_equal(t.err, SP_E_AGAIN);
+    assert_int_equal(read_lines(reader), view.lines);
+    push_lines(w, chain, 10);
+    assert_int_equal(t.over, 1);
+    assert_int_equal(t.lost, view.lost);
+    assert_int_equal(sp_accesslog_view(w->log).lines, view.lines + 10);
+    assert_int_equal(read_lines(reader), 10);
+    for (int i = 0; i < 3; i++) { /* soon again: counted, and not worth another line */
+        push_lines(w, chain, 2000);
+        read_lines(reader);
+        push_lines(w, chain, 1);
+        read_lines(reader);
+    }
+    view = sp_accesslog_view(w->log);
+    assert_int_equal(view.lines + view.lost, 5000 + 10 + 3 * 2001);
+    assert_int_equal(t.begun, 1);
+    assert_int_equal(t.over, 1);
+    close(reader);
+}
+
 static void memory_that_is_out_at_any_place_of_applying_is_said(void **state)
 {
     struct world *w = *state;
@@ -519,6 +597,7 @@ int main(void)
         TEST(a_snapshot_that_cannot_be_logged_leaves_the_one_before),
         TEST(switched_off_it_takes_records_and_writes_none),
         TEST(a_pipe_that_is_full_loses_bytes_and_never_waits),
+        TEST(lines_that_a_file_does_not_take_are_told_once_and_counted_apart),
         TEST(memory_that_is_out_at_any_place_of_applying_is_said),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
