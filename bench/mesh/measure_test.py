@@ -296,6 +296,19 @@ class Tables(unittest.TestCase):
         self.assertIn('mosn: not measured: not installed', text)
         self.assertIn('sampan: ratio 1.10, goal at most 1.15: held', text)
 
+    def test_table_doubts_its_ratios_when_the_relay_is_not_equal_to_itself(self):
+        def said(again):
+            def run(p50):
+                return {'p50_us': p50, 'p99_us': p50, 'p999_us': p50, 'cpu_us': 1.0}
+            taken = {'direct': [run(40.0)], 'relay': [run(90.0)], 'relay-again': [run(again)]}
+            row, out = rows.ROWS['lat_bolt'], io.StringIO()
+            proxies = {name: {'summary': summary.summed(name, row, taken), 'rounds': runs_of}
+                       for name, runs_of in taken.items()}
+            table.Printer(out).table('lat_bolt', {'setting': row, 'proxies': proxies})
+            return [line for line in out.getvalue().split('\n') if 'as wrong as that' in line]
+        self.assertEqual(said(91.0), [])
+        self.assertEqual([line.split(':')[1] for line in said(100.0)], [' ratio_p50 1.20', ' ratio_p99 1.20'])
+
 
 if __name__ == '__main__':
     unittest.main()

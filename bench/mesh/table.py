@@ -7,6 +7,7 @@ floor dim, what was not measured yellow.
 import sys
 
 GREEN, RED, YELLOW, DIM, BOLD, PLAIN = '\033[32m', '\033[31m', '\033[33m', '\033[2m', '\033[1m', '\033[0m'
+DOUBT = 0.03                    # the relay against the relay: more than this and a ratio says nothing of 8 %
 FLOORS = ('direct', 'relay', 'relay-again', 'relay-splice')
 
 
@@ -147,7 +148,16 @@ class Printer:
                 self.line('|' + '|'.join(rule) + '|')
         self.notes(row)
 
+    def doubts(self, row):
+        """What the floor measured against itself says of all ratios of the table."""
+        summary = row['proxies'].get('relay-again', {}).get('summary', {})
+        for key in ('ratio_p50', 'ratio_p99'):
+            if key in summary and abs(summary[key]['median'] - 1) > DOUBT:
+                self.line(f"relay-again: {key} {summary[key]['median']:.2f}: the others may be as wrong as that",
+                          YELLOW)
+
     def notes(self, row):
+        self.doubts(row)
         for proxy, entry in row['proxies'].items():
             if 'not_measured' in entry:
                 self.line(f"{proxy}: not measured: {entry['not_measured']}", YELLOW)
