@@ -193,12 +193,11 @@ def counters(clients, sockets, calls, connections):
 
 
 def connections_between(clients):
-    """What the sidecars hold towards Bolt servers is all that they ever opened; what one says it has opened over HTTP
-    the other has accepted."""
+    """Nothing that stood towards a Bolt server has been closed (one that was not yet there at an upgrade may have been
+    asked for again, and counts twice); what one side says it has opened the other has accepted."""
     near, far = clients.near.stats(), clients.far.stats()
     for name, found in (("near", near), ("far", far)):
-        expect(found["cluster.bolt.upstream_cx_total"], found["cluster.bolt.upstream_cx_active"],
-               f"{name}: Bolt connections that were opened, and that stand")
+        expect(0, found["cluster.bolt.upstream_cx_destroy"], f"{name}: Bolt connections that ended")
     expect(near["cluster.http.upstream_cx_total"], far["http.in.downstream_cx_total"], "HTTP, from near to far")
     expect(near["cluster.bolt.upstream_cx_total"], far["http.rpc.downstream_cx_total"], "Bolt, from near to far")
     expect(far["cluster.http.upstream_cx_total"], clients.server["connections"] - 1, "from far to the server")
