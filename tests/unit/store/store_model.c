@@ -445,7 +445,7 @@ struct watched {
     enum sp_store_span_kind kind;
     bool previous, ended;
     uint64_t next; /* the first revision that it has not been told */
-    uint64_t batches, ends, events;
+    uint64_t batches, events;
 };
 
 struct run {
@@ -511,7 +511,6 @@ static void check_end(void *arg, enum sp_store_why why, uint64_t compacted)
                  (unsigned long long)w->run->seed, (unsigned long long)w->next,
                  (unsigned long long)compacted);
     w->ended = true;
-    w->ends++;
 }
 
 static void watch_open(struct watched *w)
@@ -627,7 +626,7 @@ static void run_history(uint64_t seed, const char *path, struct disk *disk)
 {
     struct run *run = calloc(1, sizeof(*run));
     struct sp_rng rng;
-    uint64_t before = sp_mem_live_blocks(), batches = 0, ends = 0, events = 0;
+    uint64_t before = sp_mem_live_blocks(), batches = 0, events = 0;
     sp_rng_init(&rng, seed);
     run->seed = seed;
     run->rig.path = path;
@@ -653,7 +652,6 @@ static void run_history(uint64_t seed, const char *path, struct disk *disk)
     check_told(run);
     for (int i = 0; i < WATCHES; i++) {
         batches += run->watches[i].batches;
-        ends += run->watches[i].ends;
         events += run->watches[i].events;
     }
     assert_true(!disk || run->full > 10);
