@@ -304,6 +304,80 @@ static void a_backward_call_moves_at_every_step(void **state)
     each_step(SP_PROTO_BOLT, script_backward);
 }
 
+/* A frame of the second version in pieces, and one behind it that nobody answers. */
+static void script_bolt2(struct run *r)
+{
+    struct peer *client = kit_call(r->kit, KIT_OUT);
+    const struct ask ask = { .id = 7, .v2 = true, .body = "second version" };
+    size_t len;
+    char *bytes = ask_bytes(&ask, &len);
+    for (size_t at = 0; at < len; at += 20) {
+        say_bytes(client, bytes + at, SP_MIN(len - at, (size_t)20));
+        step(r);
+    }
+    free(bytes);
+    struct peer *server = next_alive(r);
+    uint32_t first = hear_ask(server, "second version");
+    step(r);
+    const struct ask oneway = { .id = 8, .v2 = true, .oneway = true, .body = "and away" };
+    say_ask(client, &oneway);
+    step(r);
+    assert_int_not_equal(hear_ask(server, "and away"), first);
+}
+
+static void bolt_of_the_second_version_moves_in_pieces(void **state)
+{
+    each_step(SP_PROTO_BOLT, script_bolt2);
+}
+
+/* ---- connections that are about to end ---- */
+
+static void script_refused(struct run *r)
+{
+    struct peer *client = kit_call(r->kit, KIT_OUT);
+    say(client, "GET nonsense\r\n\r\n");
+    step(r);
+    hear_refusal(client, 400, "BAD_REQUEST");
+    hear_end(client, SP_E_CLOSED); /* it lingers for our end */
+    step(r);
+    say(client, "more, which nobody reads");
+    step(r);
+    say_fin(client);
+    step(r);
+    assert_true(sp_list_is_empty(&r->kit->worker->lines));
+}
+
+static void a_connection_that_lingers_moves_and_ends(void **state)
+{
+    each_step(SP_PROTO_HTTP1, script_refused);
+}
+
+static void script_last(struct run *r)
+{
+    struct peer *client = kit_call(r->kit, KIT_OUT);
+    say(client, "GET /a HTTP/1.1\r\n" HEAD "Connection: close\r\n\r\n");
+    step(r);
+    struct peer *server = next_alive(r);
+    hear_head(server, "GET /a ");
+    say(server, "HTTP/1.1 200 OK\r\nConnection: close\r\nContent-Length: 4\r\n\r\nab");
+    step(r);
+    say(server, "cd");
+    step(r);
+    hear_head(client, "HTTP/1.1 200 OK\r\n");
+    hear(client, "abcd");
+    hear_end(client, SP_E_CLOSED);
+    step(r);
+    say_fin(client);
+    say_fin(server);
+    step(r);
+    hear_end(server, SP_E_CLOSED);
+}
+
+static void the_last_call_of_a_connection_is_the_last_over_there(void **state)
+{
+    each_step(SP_PROTO_HTTP1, script_last);
+}
+
 /* ---- raw bytes ---- */
 
 static void script_tcp(struct run *r)
@@ -369,6 +443,9 @@ int main(void)
         cmocka_unit_test(a_backward_call_moves_at_every_step),
         cmocka_unit_test(raw_bytes_move_at_every_step_with_half_closed_ends),
         cmocka_unit_test(a_proxy_header_moves_half_read_and_half_said),
+        cmocka_unit_test(bolt_of_the_second_version_moves_in_pieces),
+        cmocka_unit_test(a_connection_that_lingers_moves_and_ends),
+        cmocka_unit_test(the_last_call_of_a_connection_is_the_last_over_there),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
