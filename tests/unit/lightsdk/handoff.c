@@ -146,12 +146,74 @@ static void what_is_more_than_can_be_kept_is_refused(void **state)
     close_world(&w);
 }
 
+/* ---- after each word ---- */
+
+enum { WORDS = 8 };
+
+static void say_word(struct sp_lightsdk *sdk, int word)
+{
+    struct sp_lightsdk_pair pair = { SP_STR("w"), SP_STR("1") };
+    struct sp_lightsdk_publication p = { .service = SP_STR("com.acme.Echo:1.0"), .properties = { &pair, 1 } };
+    struct sp_lightsdk_subscription q = { .service = SP_STR("com.acme.Stock:1.0") };
+    struct sp_lightsdk_application a = { SP_STR("shop"), { &pair, 1 } };
+    struct sp_lightsdk_ask ask = { .service = word == 4 ? q.service : p.service };
+    switch (word) {
+    case 0: assert_int_equal(sp_lightsdk_keep(sdk, SP_LIGHTSDK_APPLICATIONS, &a), 0); break;
+    case 1:
+    case 6: assert_int_equal(sp_lightsdk_keep(sdk, SP_LIGHTSDK_PUBLICATIONS, &p), 0); break;
+    case 2: assert_int_equal(sp_lightsdk_keep(sdk, SP_LIGHTSDK_SUBSCRIPTIONS, &q), 0); break;
+    case 3: /* in the place of the first */
+        pair.value = SP_STR("2");
+        assert_int_equal(sp_lightsdk_keep(sdk, SP_LIGHTSDK_PUBLICATIONS, &p), 0);
+        break;
+    case 4: assert_int_equal(sp_lightsdk_drop(sdk, SP_LIGHTSDK_SUBSCRIPTIONS, &ask), 1); break;
+    default: assert_int_equal(sp_lightsdk_drop(sdk, SP_LIGHTSDK_PUBLICATIONS, &ask), 1); break;
+    }
+}
+
+static void check_same(const struct world *w)
+{
+    struct sp_buf json[2];
+    for (int i = 0; i < 2; i++) {
+        sp_buf_init(&json[i], 0);
+        sp_lightsdk_write_json(w->sdk[i], &json[i]);
+    }
+    assert_true(sp_str_eq(sp_buf_str(&json[0]), sp_buf_str(&json[1])));
+    struct sp_lightsdk_view one = sp_lightsdk_view(w->sdk[0]), two = sp_lightsdk_view(w->sdk[1]);
+    assert_int_equal(one.kept_bytes, two.kept_bytes);
+    assert_int_equal(one.publications, two.publications);
+    assert_int_equal(one.subscriptions, two.subscriptions);
+    for (int i = 0; i < 2; i++)
+        sp_buf_deinit(&json[i]);
+}
+
+/* The first never moves; the second takes over after `move` words, and both hear the rest. */
+static void after_each_word_the_successor_goes_on_alike(void **state)
+{
+    for (int move = 0; move <= WORDS; move++) {
+        struct world w;
+        open_world(&w);
+        for (int word = 0; word < move; word++)
+            say_word(w.sdk[0], word);
+        sp_lightsdk_save(w.sdk[0], &w.writer);
+        assert_int_equal(load(&w, sp_buf_str(&w.writer.out)), 0);
+        check_same(&w);
+        for (int word = move; word < WORDS; word++) {
+            say_word(w.sdk[0], word);
+            say_word(w.sdk[1], word);
+            check_same(&w);
+        }
+        close_world(&w);
+    }
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_said_is_the_same_in_the_successor),
         cmocka_unit_test(records_that_end_early_are_refused_in_words),
         cmocka_unit_test(what_is_more_than_can_be_kept_is_refused),
+        cmocka_unit_test(after_each_word_the_successor_goes_on_alike),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }

@@ -99,11 +99,61 @@ static void a_value_that_is_out_of_range_is_refused_by_name(void **state)
     sp_loop_free(loop);
 }
 
+static bool is_set_here(enum sp_runtime_id id)
+{
+    return id == SP_RUNTIME_LOG_LEVEL || id == SP_RUNTIME_DRAIN_TIME;
+}
+
+/* Handed on after each change, from each successor to the next: what was changed once stays changed. */
+static void each_change_is_handed_on_from_successor_to_successor(void **state)
+{
+    static const struct {
+        enum sp_runtime_id id;
+        uint64_t value;
+    } changes[] = { { SP_RUNTIME_DRAIN_TIME, 1500 },
+                    { SP_RUNTIME_LOG_LEVEL, SP_LOG_DEBUG },
+                    { SP_RUNTIME_DRAIN_TIME, 2500 },
+                    { SP_RUNTIME_LOG_LEVEL, SP_LOG_WARN } };
+    struct sp_loop *loop = sp_loop_new(NULL);
+    struct side stays, moves, next;
+    open_side(&stays, loop);
+    open_side(&moves, loop);
+    for (size_t i = 0; i < SP_COUNTOF(changes); i++) {
+        struct sp_record_writer writer;
+        struct sp_record_reader reader;
+        assert_int_equal(sp_admin_heed(&stays.admin, changes[i].id, changes[i].value), 0);
+        assert_int_equal(sp_admin_heed(&moves.admin, changes[i].id, changes[i].value), 0);
+        sp_accesslog_count(stays.accesslog, &(struct sp_accesslog_view){ .lines = 3, .lost = i });
+        sp_accesslog_count(moves.accesslog, &(struct sp_accesslog_view){ .lines = 3, .lost = i });
+        open_side(&next, loop);
+        sp_record_writer_init(&writer, NULL);
+        sp_admin_save(&moves.admin, &writer);
+        sp_accesslog_save(moves.accesslog, &writer);
+        assert_int_equal(load(&next, &writer, &reader), 0);
+        sp_record_writer_deinit(&writer);
+        sp_accesslog_free(moves.accesslog);
+        moves = next;
+        moves.admin.config.log = &moves.log; /* it has moved within this test */
+        for (int id = 0; id < SP_RUNTIME_KEYS; id++) {
+            assert_int_equal(moves.admin.runtime.changed[id], stays.admin.runtime.changed[id]);
+            if (is_set_here((enum sp_runtime_id)id))
+                assert_int_equal(moves.admin.runtime.values[id], stays.admin.runtime.values[id]);
+        }
+        assert_int_equal(moves.log.level, stays.log.level);
+        assert_int_equal(sp_accesslog_view(moves.accesslog).lines, sp_accesslog_view(stays.accesslog).lines);
+        assert_int_equal(sp_accesslog_view(moves.accesslog).lost, sp_accesslog_view(stays.accesslog).lost);
+    }
+    sp_accesslog_free(moves.accesslog);
+    sp_accesslog_free(stays.accesslog);
+    sp_loop_free(loop);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(what_was_changed_holds_in_the_successor),
         cmocka_unit_test(a_value_that_is_out_of_range_is_refused_by_name),
+        cmocka_unit_test(each_change_is_handed_on_from_successor_to_successor),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
 }
