@@ -44,9 +44,10 @@ struct sp_seg_block; /* conn_impl.h */
 struct sp_link {
     struct sp_loop *loop;
     struct sp_turn turn;
-    struct sp_list work;   /* of sp_conn.work_link: who wants something of this turn's end */
-    uint8_t wants;         /* enum sp_want: what any of them may want */
-    struct sp_slab *write; /* what heads are encoded into; shared by all conns of a turn */
+    struct sp_list work;      /* of sp_conn.work_link: who wants something of this turn's end */
+    struct sp_list work_mark; /* on it while the list is gone through */
+    uint8_t wants;            /* enum sp_want: what any of them may want */
+    struct sp_slab *write;    /* what heads are encoded into; shared by all conns of a turn */
     struct sp_seg_block *free_blocks;
     uint32_t free_block_count;
     bool ending;         /* inside the turn-end hook */

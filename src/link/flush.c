@@ -368,10 +368,10 @@ static void settle(struct sp_conn *conn)
  * so does who wants it again meanwhile. */
 static void each(struct sp_link *link, enum sp_want what, void (*act)(struct sp_conn *conn))
 {
-    struct sp_list mark = { NULL, NULL }, *at;
+    struct sp_list *at, *mark = &link->work_mark;
     link->wants &= (uint8_t)~what;
-    sp_list_push(&link->work, &mark);
-    while ((at = sp_list_pop_first(&link->work)) != &mark) {
+    sp_list_push(&link->work, mark);
+    while ((at = sp_list_pop_first(&link->work)) != mark) {
         struct sp_conn *conn = SP_CONTAINER(at, struct sp_conn, work_link);
         bool wanted = conn->wants & what;
         conn->wants &= ~(unsigned)what;
