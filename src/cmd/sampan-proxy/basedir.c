@@ -15,6 +15,7 @@
 
 #include <stdio.h>
 #include <string.h>
+#include <stdlib.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -68,12 +69,40 @@ bool basedir_is_ours(const struct proxy_options *options)
     return false;
 }
 
+/* The name alone: nothing is made. */
+static sp_err name_socket(const char *folder, const char *config_path, const char *suffix,
+                          char out[BASEDIR_BYTES])
+{
+    uint64_t hash = sp_str_xxh64(sp_str_c(config_path), 0);
+    int n = snprintf(out, BASEDIR_BYTES, "%.3900s/%016llx%s", folder, (unsigned long long)hash, suffix);
+    return n < 0 || n >= BASEDIR_BYTES ? SP_E_LIMIT : 0;
+}
+
 sp_err basedir_path(const struct proxy_options *options, const struct proxy_config *config,
                     const char *suffix, char out[BASEDIR_BYTES])
 {
     char folder[BASEDIR_BYTES];
     basedir_print(options, folder);
-    uint64_t hash = sp_str_xxh64(sp_str_c(config->real_path), 0);
-    int n = snprintf(out, BASEDIR_BYTES, "%.3900s/%016llx%s", folder, (unsigned long long)hash, suffix);
-    return n < 0 || n >= BASEDIR_BYTES ? SP_E_LIMIT : sp_file_make_dirs(folder, 0700);
+    sp_err err = name_socket(folder, config->real_path, suffix, out);
+    return err ? err : sp_file_make_dirs(folder, 0700);
+}
+
+int basedir_tell_admin(const struct proxy_options *options)
+{
+    char folder[BASEDIR_BYTES], config[BASEDIR_BYTES], path[BASEDIR_BYTES];
+    basedir_print(options, folder);
+    sp_err err = sp_file_real_path(options->config, config, sizeof(config));
+    if (!err)
+        err = name_socket(folder, config, ADMIN_SUFFIX, path);
+    if (err) {
+        fprintf(stderr, "sampan-proxy: %s: %s\n", options->config, sp_err_str(err));
+        return EXIT_FAILURE;
+    }
+    printf("%s\n", path);
+    if (access(path, F_OK) == 0)
+        return EXIT_SUCCESS;
+    fprintf(stderr,
+            "sampan-proxy: no sidecar with %s has this socket: does it run, and with the same --base-dir?\n",
+            options->config);
+    return EXIT_FAILURE;
 }

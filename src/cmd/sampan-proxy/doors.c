@@ -154,7 +154,7 @@ static bool find_socket_path(struct doors *doors)
 {
     const struct server *server = doors->server;
     basedir_print(server->options, doors->base_dir);
-    sp_err err = basedir_path(server->options, server->config, ".admin.sock", doors->socket_path);
+    sp_err err = basedir_path(server->options, server->config, ADMIN_SUFFIX, doors->socket_path);
     if (!err)
         return true;
     bool other = server->config->settings.admin.family != SP_ADDR_NONE;
@@ -188,8 +188,10 @@ static sp_err open_admin(struct doors *doors)
         .handed_tcp = takeover_door(server, UPGRADE_ADMIN_TCP, &server->config->settings.admin),
     };
     doors->admin = sp_admin_new(server->loop, &config, &why);
-    if (doors->admin && sp_admin_has_unix(doors->admin))
+    if (doors->admin && sp_admin_has_unix(doors->admin)) {
         sockfile_note(&doors->socket, doors->socket_path);
+        sp_log_line(&server->log, SP_LOG_INFO, "admin is open", "socket=%s", doors->socket_path);
+    }
     if (doors->admin)
         return 0;
     sp_log_line(&server->log, SP_LOG_ERROR, "admin cannot be opened", "why=%s", why);

@@ -49,6 +49,7 @@ int main(int argc, char **argv)
     case PROXY_HELP: proxy_options_help(); return EXIT_SUCCESS;
     case PROXY_VERSION: printf("sampan-proxy " SP_VERSION "\n"); return EXIT_SUCCESS;
     case PROXY_VALIDATE: return validate(&options);
+    case PROXY_ADMIN_SOCKET: return basedir_tell_admin(&options);
     case PROXY_SERVE: return serve(&options);
     case PROXY_INTERCEPT: return proxy_intercept(options.intercept_argc, options.intercept_argv);
     }

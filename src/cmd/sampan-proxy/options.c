@@ -30,8 +30,9 @@ struct option_row {
 
 static const struct option_row rows[] = {
     [OPT_CONFIG] = { "--config", "-c", "FILE", "the bootstrap: Envoy v3, YAML or JSON" },
-    [OPT_MODE] = { "--mode", NULL, "serve|validate",
-                   "validate: read the bootstrap, say all errors, end (default: serve)" },
+    [OPT_MODE] = { "--mode", NULL, "MODE",
+                   "serve (default); validate: read the bootstrap, say all errors, end; admin-socket: print "
+                   "where admin's socket is, end" },
     [OPT_CONCURRENCY] = { "--concurrency", NULL, "N",
                           "worker threads, 1 to 64 (default: one for each processor)" },
     [OPT_LOG_LEVEL] = { "--log-level", "-l", "LEVEL",
@@ -72,9 +73,11 @@ static sp_err set_value(struct proxy_options *o, enum option_id id, const char *
     switch (id) {
     case OPT_CONFIG: o->config = value; return 0;
     case OPT_MODE:
-        if (strcmp(value, "serve") != 0 && strcmp(value, "validate") != 0)
-            return wrong("--mode is serve or validate, not", value);
-        o->mode = strcmp(value, "serve") == 0 ? PROXY_SERVE : PROXY_VALIDATE;
+        o->mode = strcmp(value, "validate") == 0       ? PROXY_VALIDATE
+                  : strcmp(value, "admin-socket") == 0 ? PROXY_ADMIN_SOCKET
+                                                       : PROXY_SERVE;
+        if (o->mode == PROXY_SERVE && strcmp(value, "serve") != 0)
+            return wrong("--mode is serve, validate or admin-socket, not", value);
         return 0;
     case OPT_CONCURRENCY:
         if (sp_str_to_u64(sp_str_c(value), &n) || n < 1 || n > 64)
@@ -132,7 +135,7 @@ sp_err proxy_options_parse(int argc, char **argv, struct proxy_options *ret_opti
             return used;
         i += used;
     }
-    if (!o.config && (o.mode == PROXY_SERVE || o.mode == PROXY_VALIDATE))
+    if (!o.config && (o.mode == PROXY_SERVE || o.mode == PROXY_VALIDATE || o.mode == PROXY_ADMIN_SOCKET))
         return wrong("which configuration? -c FILE is missing", NULL);
     *ret_options = o;
     return 0;

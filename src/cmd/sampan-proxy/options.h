@@ -7,7 +7,14 @@
 
 #include "base/log.h"
 
-enum proxy_mode { PROXY_SERVE, PROXY_VALIDATE, PROXY_INTERCEPT, PROXY_HELP, PROXY_VERSION };
+enum proxy_mode {
+    PROXY_SERVE,
+    PROXY_VALIDATE,
+    PROXY_ADMIN_SOCKET,
+    PROXY_INTERCEPT,
+    PROXY_HELP,
+    PROXY_VERSION
+};
 
 struct proxy_options {
     enum proxy_mode mode;
