@@ -17,6 +17,7 @@
 #include <string.h>
 #include <stdlib.h>
 #include <sys/stat.h>
+#include <sys/un.h>
 #include <unistd.h>
 
 #include "cmd/sampan-proxy/config.h"
@@ -85,6 +86,29 @@ sp_err basedir_path(const struct proxy_options *options, const struct proxy_conf
     basedir_print(options, folder);
     sp_err err = name_socket(folder, config->real_path, suffix, out);
     return err ? err : sp_file_make_dirs(folder, 0700);
+}
+
+bool basedir_can_hold(const struct proxy_options *options, const struct proxy_config *config, bool sockets)
+{
+    char path[BASEDIR_BYTES];
+    struct sockaddr_un name;
+    if (!options->base_dir)
+        return true;
+    sp_err err = basedir_path(options, config, ADMIN_SUFFIX, path);
+    const char *why = NULL;
+    if (err == SP_E_EXISTS || err == SP_E_MISSING)
+        why = "cannot be made: something on the way to it is no folder";
+    else if (err == SP_E_DENIED)
+        why = "cannot be made: this process may not write there";
+    else if (err)
+        why = "cannot be made";
+    else if (strlen(path) >= sizeof(name.sun_path))
+        why = "the system takes no Unix socket with a name as long: name a shorter one";
+    else if (sockets && access(options->base_dir, W_OK | X_OK))
+        why = "this process may not write into it";
+    if (why)
+        fprintf(stderr, "sampan-proxy: base directory %s: %s\n", options->base_dir, why);
+    return !why;
 }
 
 int basedir_tell_admin(const struct proxy_options *options)

@@ -16,6 +16,11 @@ enum { BASEDIR_BYTES = 4096 };
 void basedir_print(const struct proxy_options *options, char out[BASEDIR_BYTES]);
 /* False: nobody but us and root may be able to write into it, and that is not so: said on standard error. */
 bool basedir_is_ours(const struct proxy_options *options) SP_MUST_USE;
+/* Where a folder was named it must be of use: it is made, names in it are not too long, and (`sockets`) they
+ * can be made in it. False: it is said on standard error why not. What nobody has named may be missing:
+ * serving goes on without, and says so. */
+bool basedir_can_hold(const struct proxy_options *options, const struct proxy_config *config,
+                      bool sockets) SP_MUST_USE;
 /* Print where admin's socket is, for tools; the configuration need not be good. Returns the exit status: 1,
  * and words on standard error, where no such socket is. */
 int basedir_tell_admin(const struct proxy_options *options);

@@ -5,7 +5,8 @@
  *
  * The Unix socket of admin is named after the configuration file, so that each sidecar of a machine has one
  * and tools find it: <base-dir>/<xxh64 of the file's absolute path>.admin.sock. Where the folder cannot be
- * made the sidecar serves without it and says so: calls matter more than looking at them. */
+ * made, and nobody has named it, the sidecar serves without it and says so: calls matter more than looking at
+ * them. */
 #include "cmd/sampan-proxy/doors.h"
 
 #include <stdio.h>

@@ -35,7 +35,8 @@ static int serve(struct proxy_options *options)
     }
     if (!basedir_is_ours(options) || proxy_config_read(&config, options->config))
         return EXIT_FAILURE;
-    int status = proxy_serve(options, &config);
+    bool held = basedir_can_hold(options, &config, !options->takeover);
+    int status = held ? proxy_serve(options, &config) : EXIT_FAILURE;
     proxy_config_free(&config);
     return status;
 }

@@ -26,6 +26,7 @@
 #include <unistd.h>
 
 #include "base/mem.h"
+#include "cmd/sampan-proxy/basedir.h"
 #include "cmd/sampan-proxy/config.h"
 #include "cmd/sampan-proxy/detach.h"
 #include "cmd/sampan-proxy/doors.h"
@@ -405,7 +406,10 @@ static bool needs_names(const struct server *server)
 /* What takes time and needs no socket: a process that is taken over serves meanwhile. */
 static sp_err prepare(struct server *server)
 {
-    sp_err err = server->options->takeover ? takeover_greet(server) : 0;
+    const struct proxy_options *options = server->options;
+    sp_err err = options->takeover ? takeover_greet(server) : 0;
+    if (!err && !server->takeover && !basedir_can_hold(options, server->config, true))
+        err = SP_E_DENIED;
     if (!err)
         err = make_lists(server);
     if (!err)

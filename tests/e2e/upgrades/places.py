@@ -68,10 +68,17 @@ def folders(s, line):
         open(line.base + ".file", "w").close()
         is_refused("is no folder", ".file")
 
+    def below_a_file():
+        is_refused("something on the way to it is no folder", ".file/below")
+
+    def long_name():
+        is_refused("no Unix socket with a name as long", "." + "n" * 100)
+
     os.symlink(line.base, line.base + ".link")
     for name, body, *more in (("everybody-can-write-into", mode, 0o777), ("a-group-can-write-into", mode, 0o770),
                               ("is-sticky-like-tmp", mode, 0o1777), ("belongs-to-another", owner),
-                              ("is-a-link", link, ""), ("is-a-link-with-a-slash", link, "/"), ("is-a-file", file)):
+                              ("is-a-link", link, ""), ("is-a-link-with-a-slash", link, "/"), ("is-a-file", file),
+                              ("is-below-a-file", below_a_file), ("has-too-long-a-name", long_name)):
         s.check(f"base-directory-that-{name}-is-refused", body, *more)
         os.chmod(line.base, 0o700)
         os.chown(line.base, os.geteuid(), os.getegid())
