@@ -14,8 +14,9 @@
  *
  * Encoding. What is sent a second time joins the table: a fingerprint of 16 bits tells that it came before.
  * So ids and times, which never come again, push nothing out, and the one list of names that hold such
- * values (h2/encode.c) only saves the look. An entry is found by hash in one of 64 slots, which holds the
- * low bits of its number; a later one of the same slot hides it, and is then found instead. The hash takes
+ * values (h2/encode.c) only saves the look. An entry is found by hash at one of two places of 64, which hold
+ * the low bits of its number; the older of two makes room for a third. One place alone was not enough: two
+ * headers of each request that met there put each other into the table again and again. The hash takes
  * lengths, first and last eight bytes, for it decides nothing: name and value are compared.
  *
  * It does not know which fields a message needs. */
@@ -205,7 +206,7 @@ void sp_hpack_encoder_give(struct sp_hpack_encoder *encoder, void *memory, uint3
     encoder->seen = (uint16_t *)(void *)(behind + (sp_hpack_table_bytes(bytes) & 1));
     encoder->slots = (uint8_t *)(behind + (sp_hpack_table_bytes(bytes) & 1) + SP_HPACK_SLOTS * 2);
     memset(encoder->seen, 0, SP_HPACK_SLOTS * 2);
-    memset(encoder->slots, 0, SP_HPACK_SLOTS);
+    memset(encoder->slots, 0, SP_HPACK_SLOTS * 2);
     encoder->least = limit;
     encoder->resized = true;
 }
@@ -258,26 +259,79 @@ static uint32_t hash_of(sp_str name, sp_str value)
     return (uint32_t)(h >> 32) | 1; /* 0 in `seen` is nothing */
 }
 
+/* The two places of a hash, and how old the entry is that a place speaks of. */
+static uint8_t *places(const struct sp_hpack_encoder *encoder, uint32_t hash)
+{
+    return encoder->slots + 2 * (size_t)(hash >> 26 & (SP_HPACK_SLOTS - 1));
+}
+
+static uint8_t age(const struct sp_hpack_encoder *encoder, uint8_t number)
+{
+    return (uint8_t)(encoder->table.next - 1 - number);
+}
+
+static bool is_entry(const struct sp_hpack_encoder *encoder, uint32_t at, uint32_t hash, sp_str name,
+                     sp_str value)
+{
+    struct sp_hpack_field f;
+    return sp_hpack_table_get(&encoder->table, at, &f) && f.tag == hash && sp_str_eq(f.name, name) &&
+           sp_str_eq(f.value, value);
+}
+
+static void remember(struct sp_hpack_encoder *encoder, uint32_t hash, uint32_t number)
+{
+    uint8_t *place = places(encoder, hash);
+    place[age(encoder, place[0]) < age(encoder, place[1])] = (uint8_t)number; /* the older one makes room */
+}
+
+/* The whole table: for a third one that two have hidden. Nothing is twice in the table. */
+static uint32_t search(struct sp_hpack_encoder *encoder, uint32_t hash, sp_str name, sp_str value)
+{
+    for (uint32_t at = 0; at < encoder->table.count; at++) {
+        if (is_entry(encoder, at, hash, name, value)) {
+            remember(encoder, hash, encoder->table.next - 1 - at);
+            return SP_HPACK_STATIC + 1 + at;
+        }
+    }
+    return 0;
+}
+
 /* Index of the entry, or 0. */
 static uint32_t find(const struct sp_hpack_encoder *encoder, uint32_t hash, sp_str name, sp_str value)
 {
-    const struct sp_hpack_table *t = &encoder->table;
-    uint8_t number = encoder->slots[hash % SP_HPACK_SLOTS];
-    uint32_t at = (uint8_t)(t->next - 1 - number);
-    struct sp_hpack_field f;
-    if (!sp_hpack_table_get(t, at, &f) || f.tag != hash || !sp_str_eq(f.name, name) ||
-        !sp_str_eq(f.value, value))
-        return 0;
-    return SP_HPACK_STATIC + 1 + at;
+    const uint8_t *place = places(encoder, hash);
+    for (int way = 0; way < 2; way++) {
+        uint32_t at = age(encoder, place[way]);
+        if (is_entry(encoder, at, hash, name, value))
+            return SP_HPACK_STATIC + 1 + at;
+    }
+    return 0;
+}
+
+static bool insert(struct sp_hpack_encoder *encoder, uint32_t hash, sp_str name, sp_str value)
+{
+    if (!sp_hpack_table_insert(&encoder->table, name, value, hash))
+        return false;
+    remember(encoder, hash, encoder->table.next - 1);
+    return true;
 }
 
 bool sp_hpack_encoder_insert(struct sp_hpack_encoder *encoder, sp_str name, sp_str value)
 {
-    uint32_t hash = hash_of(name, value);
-    if (!sp_hpack_table_insert(&encoder->table, name, value, hash))
-        return false;
-    encoder->slots[hash % SP_HPACK_SLOTS] = (uint8_t)(encoder->table.next - 1);
-    return true;
+    return insert(encoder, hash_of(name, value), name, value);
+}
+
+/* Did this come before? What stands there is replaced at one miss in four, by a small generator, or those
+ * that meet there would hide each other for ever. */
+static bool is_second(struct sp_hpack_encoder *encoder, uint32_t hash)
+{
+    uint16_t *seen = &encoder->seen[hash >> 20 & (SP_HPACK_SLOTS - 1)], print = (uint16_t)(hash >> 4 | 1);
+    if (*seen == print)
+        return true;
+    encoder->luck = encoder->luck * 1103515245 + 12345;
+    if (!*seen || encoder->luck >> 30 == 0)
+        *seen = print;
+    return false;
 }
 
 char *sp_hpack_put(struct sp_hpack_encoder *encoder, char *out, uint32_t fixed, sp_str name, sp_str value,
@@ -286,17 +340,18 @@ char *sp_hpack_put(struct sp_hpack_encoder *encoder, char *out, uint32_t fixed, 
     uint8_t flags = way == SP_HPACK_NEVER ? 0x10 : 0;
     unsigned bits = 4;
     if (way == SP_HPACK_KEEP && encoder->table.limit) {
-        uint32_t hash = hash_of(name, value), slot = hash >> 6 & (SP_HPACK_SLOTS - 1);
+        uint32_t hash = hash_of(name, value);
         uint32_t index = find(encoder, hash, name, value);
         if (index)
             return sp_hpack_put_index(out, index);
-        uint16_t print = (uint16_t)(hash >> 16 | 1);
-        if (encoder->seen[slot] == print && sp_hpack_table_insert(&encoder->table, name, value, hash)) {
-            encoder->slots[hash % SP_HPACK_SLOTS] = (uint8_t)(encoder->table.next - 1);
+        bool again = is_second(encoder, hash);
+        index = again ? search(encoder, hash, name, value) : 0;
+        if (index)
+            return sp_hpack_put_index(out, index);
+        if (again && insert(encoder, hash, name, value)) {
             flags = 0x40;
             bits = 6;
         }
-        encoder->seen[slot] = print;
     }
     out = sp_hpack_put_int(out, flags, bits, fixed);
     if (!fixed)

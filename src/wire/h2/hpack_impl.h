@@ -87,15 +87,16 @@ int sp_hpack_next(struct sp_hpack_table *table, const char **at, const char *end
 /* The encoder: its table, and what it has seen. */
 struct sp_hpack_encoder {
     struct sp_hpack_table table;
-    uint8_t *slots; /* SP_HPACK_SLOTS: low bits of the entry's number, by hash */
+    uint8_t *slots; /* SP_HPACK_SLOTS of two: low bits of the entry's number, by hash */
     uint16_t *seen; /* SP_HPACK_SLOTS: fingerprints of what came once */
     uint32_t most;  /* what the peer's settings allow */
     uint32_t least; /* of what they allowed since the last block; a lower one is said first */
+    uint32_t luck;  /* which miss replaces what was seen */
     bool resized;   /* the next block begins with a size update */
 };
 static inline size_t sp_hpack_encoder_bytes(uint32_t limit)
 {
-    return sp_hpack_table_bytes(limit) + 1 + SP_HPACK_SLOTS * 3;
+    return sp_hpack_table_bytes(limit) + 1 + SP_HPACK_SLOTS * 4;
 }
 void sp_hpack_encoder_init(struct sp_hpack_encoder *encoder);
 void sp_hpack_encoder_give(struct sp_hpack_encoder *encoder, void *memory, uint32_t bytes);

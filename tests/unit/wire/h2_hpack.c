@@ -294,6 +294,30 @@ static void what_comes_again_becomes_one_byte(void **unused)
     free(rig);
 }
 
+/* Forty headers with each request: in the long run nearly all are one or two bytes, whoever meets whom. */
+static void many_headers_stay_in_the_table(void **unused)
+{
+    struct rig *rig = rig_new(4096);
+    static char out[8192];
+    char *end = out;
+    sp_hpack_encoder_give(&rig->encoder, rig->encoder_memory, 4096);
+    for (int round = 0; round < 60; round++) {
+        uint32_t before = rig->encoder.table.next;
+        end = sp_hpack_begin(&rig->encoder, out);
+        for (int i = 0; i < 40; i++) {
+            char name[16], value[32];
+            int n = snprintf(name, sizeof name, "x-name-%d", i),
+                v = snprintf(value, sizeof value, "value-%d", i * i);
+            end = sp_hpack_put(&rig->encoder, end, 0, sp_str_of(name, (size_t)n), sp_str_of(value, (size_t)v),
+                               SP_HPACK_KEEP);
+        }
+        assert_int_equal(decode(rig, out, (size_t)(end - out)), 0);
+        assert_true(round < 30 || rig->encoder.table.next - before <= 1);
+    }
+    assert_in_range(end - out, 40, 40 * 3);
+    free(rig);
+}
+
 /* H6: entries that fill the table, evicted and pushed together as fast as they come. */
 static void a_storm_of_entries_keeps_the_table_in_its_memory(void **unused)
 {
@@ -324,6 +348,7 @@ int main(void)
         cmocka_unit_test(static_names_are_found),
         cmocka_unit_test(both_ends_agree_over_many_blocks),
         cmocka_unit_test(what_comes_again_becomes_one_byte),
+        cmocka_unit_test(many_headers_stay_in_the_table),
         cmocka_unit_test(a_storm_of_entries_keeps_the_table_in_its_memory),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
