@@ -110,7 +110,7 @@ def of_another_user(line):
     path = walks.upgrade_socket(line)
     os.chmod(path, 0o666)
     refused(line, "could not be ended if it hung", drop)    # by the kernel's word for who we are
-    line.child.wait_for_line(f"turned away.*is of user {STRANGER}", SECONDS)
+    line.child.wait_for_line(f"turned away.*(is of user {STRANGER}|cannot be held)", SECONDS)    # or it had ended
     os.chmod(path, 0o600)
     os.chmod(line.base, 0o700)
 
