@@ -65,14 +65,14 @@ static sp_err hear_hello(struct sp_walk_talk *talk, char trouble[SP_WALK_TROUBLE
 {
     uint32_t waited_ms = talk->times.hello_ms;
     sp_err err = sp_walk_hear(talk, waited_ms);
-    bool stopped = err == SP_E_TIMEOUT && sp_pidfd_is_stopped(talk->process, talk->peer.pid);
-    if (err == SP_E_TIMEOUT && !stopped) {
+    if (err == SP_E_TIMEOUT && !sp_pidfd_is_stopped(talk->process, talk->peer.pid)) {
         waited_ms += BUSY_TIMES * talk->times.hello_ms;
         err = sp_walk_hear(talk, BUSY_TIMES * talk->times.hello_ms);
     }
     if (!err && talk->kind == SP_WALK_HELLO)
         return SP_OK;
     sp_walk_words_for(talk, err, "hello", waited_ms, trouble);
+    bool stopped = err == SP_E_TIMEOUT && sp_pidfd_is_stopped(talk->process, talk->peer.pid);
     if (stopped && sp_walk_end_peer(talk, 0))
         return SP_E_MISSING;
     if (err == SP_E_CLOSED && sp_pidfd_wait(talk->process, SP_WALK_GRACE_MS) == SP_OK)

@@ -97,8 +97,8 @@ sp_err sp_walk_old_end_parts(struct sp_walk_old *walk) SP_MUST_USE;
  * `trouble` says why, and ops->resume has been called if ops->save was. There is no other end. */
 enum sp_walk_end sp_walk_old_run(struct sp_walk_old *walk, const struct sp_walk_old_ops *ops, void *arg,
                                  char trouble[SP_WALK_TROUBLE]);
-/* After SP_WALK_RESUMED of the second half: the pidfd of the successor, the caller's from here on, as with
- * sp_walk_new_take_pidfd: it may hold copies of our sockets, until it ends. */
+/* When a walk was given up: the pidfd of the successor, the caller's from here on, as with
+ * sp_walk_new_take_pidfd: it may hold copies of our sockets, until it ends. -1: it was given none. */
 int sp_walk_old_take_pidfd(struct sp_walk_old *walk);
 /* Closes the descriptor, with `abort` when the walk was under way; NULL is fine. */
 void sp_walk_old_free(struct sp_walk_old *walk);

@@ -168,11 +168,13 @@ static const struct sp_walk_old_ops walk_ops = { .save = save, .resume = resume 
 
 /* ---- a successor ---- */
 
-/* Whoever is at the other end is told why. */
+/* Whoever is at the other end is told why, and goes. */
 static void forget(struct upgrade *up, const char *why)
 {
-    if (up->walk)
+    if (up->walk) {
         sp_walk_old_abort(up->walk, why);
+        parting_watch(up->server, sp_walk_old_take_pidfd(up->walk));
+    }
     sp_timer_stop(up->server->loop, &up->late);
     sp_lookout_free(up->answer);
     up->answer = NULL;
@@ -250,7 +252,6 @@ static void on_answer(void *arg)
     case SP_WALK_RESUMED:
     case SP_WALK_ALONE:
         sp_log_line(log, SP_LOG_WARN, "upgrade given up, serving goes on", "why=\"%s\"", trouble);
-        parting_watch(up->server, sp_walk_old_take_pidfd(up->walk));
         break;
     }
     forget(up, trouble);

@@ -32,10 +32,18 @@ def stopped_at(line, library, step):
 
 def second_while_the_first_prepares(line, library):
     """Who asked last is who is wanted."""
-    first = stopped_at(line, library, "say G 1 before")
+    first = stopped_at(line, library, "say W 1 before")
     line.upgrade()
     first.process.send_signal(signal.SIGCONT)
     refused(first, "gives up: another successor has come")
+    walks.call(line)
+
+
+def second_while_the_first_hangs_with_what_it_was_told(line, library):
+    """It holds copies of connections, and does not end by itself."""
+    first = stopped_at(line, library, "say G 1 before")
+    line.upgrade()
+    expect(-signal.SIGKILL, first.process.wait(SECONDS), "status of the first")
     walks.call(line)
 
 
@@ -115,7 +123,8 @@ def run(s):
     line = Line(s, upstream)
     load.ports = line.ports
     load.start({"http": 8, "bolt": 4, "tcp": 4, "websocket": 2})
-    for check in (second_while_the_first_prepares, second_while_the_old_one_is_busy_with_the_first,
+    for check in (second_while_the_first_prepares, second_while_the_first_hangs_with_what_it_was_told,
+                  second_while_the_old_one_is_busy_with_the_first,
                   second_in_the_very_moment_of_the_first):
         s.check(check.__name__.replace("_", "-"), check, line, library)
     s.check("another-user", another_user, line)

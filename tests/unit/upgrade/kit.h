@@ -218,7 +218,11 @@ static inline void real_old(struct play *play)
     must(poll(&one, 1, (int)sp_walk_old_go_ms(walk)) >= 0);
     enum sp_walk_end end = sp_walk_old_run(walk, &counter_ops, play, trouble);
     must(play->saved <= 1 && play->resumed == (end == SP_WALK_RESUMED ? play->saved : 0));
+    int process = sp_walk_old_take_pidfd(walk);
+    must((process >= 0) == (play->saved == 1) && sp_walk_old_take_pidfd(walk) < 0);
     sp_walk_old_free(walk);
+    if (process >= 0)
+        close(process);
     if (end == SP_WALK_MOVED)
         leave(play, 'o', 'm', trouble);
     must(end == SP_WALK_RESUMED && trouble[0]);

@@ -287,6 +287,27 @@ static void an_old_one_that_drops_the_walk_says_abort(void **state)
     assert_non_null(strstr(other.trouble, "gives up: the old process ended the talk"));
 }
 
+static void draining_old(struct play *play)
+{
+    char trouble[SP_WALK_TROUBLE] = "";
+    struct sp_walk_old *walk;
+    must(sp_walk_old_greet(accept_one(play), &counter_book, 2, "9.8.7", NULL, &walk, trouble) == SP_OK);
+    sp_walk_old_abort(walk, "it drains");
+    must(sp_walk_old_take_pidfd(walk) < 0); /* the new one holds nothing */
+    sp_walk_old_free(walk);
+    serve(play, 'o', 'r', "");
+}
+
+static void an_old_one_that_gives_up_says_why(void **state)
+{
+    struct play play;
+    struct told other;
+    play_init(&play);
+    assert_int_equal(play_run(&play, draining_old, real_new, &other).who, 'o');
+    assert_int_equal(other.how, 'r');
+    assert_non_null(strstr(other.trouble, "gives up: it drains"));
+}
+
 static sp_err save_never(void *arg, const struct sp_walk_peer *peer, struct sp_record_writer *writer)
 {
     abort();
@@ -496,6 +517,7 @@ int main(void)
         cmocka_unit_test(what_the_loader_refuses_is_told_to_the_old_one),
         cmocka_unit_test(whoever_comes_second_hears_that),
         cmocka_unit_test(an_old_one_that_drops_the_walk_says_abort),
+        cmocka_unit_test(an_old_one_that_gives_up_says_why),
         cmocka_unit_test(one_that_prepares_for_too_long_is_told_so),
         cmocka_unit_test(where_nobody_listens_one_starts_afresh),
         cmocka_unit_test(a_socket_of_another_kind_is_refused),
