@@ -3,6 +3,9 @@
  *
  *    name ── query ──> answer ──> wait (refresh, or the records' ttl; longer after failures) ──> query ...
  *
+ * Each name counts as unheard until its first answer or failure: a process that starts lets nobody in before
+ * (sp_resolve_await), or its first callers would be told that there is nobody.
+ *
  * A failed look-up keeps the addresses that were known: a name server that is away must not empty a cluster.
  * Names are known by pointer into the cluster's resource, which the entry holds a reference to. */
 #include "proxy/resolve.h"
@@ -27,6 +30,7 @@ struct name {
     sp_addr *addrs; /* the last good answer */
     uint32_t count;
     bool answered;
+    bool heard; /* there was an answer, or a failure */
 };
 
 struct entry {
@@ -40,6 +44,9 @@ struct entry {
 
 struct sp_resolve {
     struct sp_list entries; /* of entry.link */
+    uint32_t unheard;       /* names */
+    void (*on_heard)(void *arg);
+    void *arg;
 };
 
 /* One worker's copy of a new set. */
@@ -112,11 +119,21 @@ static bool is_same(const struct name *n, const struct sp_dns_answer *answer)
     return true;
 }
 
-static void on_answer(void *arg, const struct sp_dns_answer *answer)
+static void hear(struct name *n)
 {
-    struct name *n = arg;
-    n->query = NULL;
-    sp_timer_set(n->entry->process->loop, &n->timer, wait_ns(n, answer));
+    struct sp_resolve *resolve = n->entry->process->resolve;
+    if (n->heard)
+        return;
+    n->heard = true;
+    if (--resolve->unheard || !resolve->on_heard)
+        return;
+    void (*tell)(void *arg) = resolve->on_heard;
+    resolve->on_heard = NULL;
+    tell(resolve->arg);
+}
+
+static void take_answer(struct name *n, const struct sp_dns_answer *answer)
+{
     if (answer->err) {
         tell_workers(n->entry, true);
         return;
@@ -132,6 +149,15 @@ static void on_answer(void *arg, const struct sp_dns_answer *answer)
     n->count = answer->count;
     n->answered = true;
     tell_workers(n->entry, false);
+}
+
+static void on_answer(void *arg, const struct sp_dns_answer *answer)
+{
+    struct name *n = arg;
+    n->query = NULL;
+    sp_timer_set(n->entry->process->loop, &n->timer, wait_ns(n, answer));
+    take_answer(n, answer);
+    hear(n); /* behind the mail: whoever begins now finds it there */
 }
 
 static void ask(struct name *n)
@@ -154,6 +180,8 @@ static void entry_free(struct entry *e)
         if (e->names[i].query)
             sp_dns_cancel(e->names[i].query);
         sp_timer_stop(e->process->loop, &e->names[i].timer);
+        if (e->names[i].spec && e->names[i].spec->host.len)
+            hear(&e->names[i]); /* it is not waited for any more */
         sp_mem_free(e->names[i].addrs);
     }
     sp_list_remove(&e->link);
@@ -183,6 +211,7 @@ static sp_err entry_new(struct sp_process *process, struct sp_resource *resource
         names[i].spec = &spec->endpoints[i];
         names[i].timer.on_fire = on_timer;
         if (spec->endpoints[i].host.len) {
+            process->resolve->unheard++;
             ask(&names[i]);
             continue;
         }
@@ -237,10 +266,21 @@ sp_err sp_resolve_update(struct sp_process *process)
     return 0;
 }
 
+uint32_t sp_resolve_await(struct sp_process *process, void (*on_heard)(void *arg), void *arg)
+{
+    struct sp_resolve *resolve = process->resolve;
+    if (!resolve)
+        return 0;
+    resolve->on_heard = resolve->unheard ? on_heard : NULL;
+    resolve->arg = arg;
+    return resolve->unheard;
+}
+
 void sp_resolve_free(struct sp_resolve *resolve)
 {
     if (!resolve)
         return;
+    resolve->on_heard = NULL;
     struct entry *e;
     SP_LIST_EACH(&resolve->entries, e, next, struct entry, link)
         entry_free(e);

@@ -7,6 +7,9 @@
 
 /* Looks after all STRICT_DNS clusters of process->snapshot; call again when that changes. */
 sp_err sp_resolve_update(struct sp_process *process) SP_MUST_USE;
+/* How many names of now have had neither a first answer nor a first failure. When there are some, `on_heard`
+ * is called once, when there are none any more; NULL: not any more. */
+uint32_t sp_resolve_await(struct sp_process *process, void (*on_heard)(void *arg), void *arg);
 void sp_resolve_free(struct sp_resolve *resolve);
 
 #endif

@@ -24,6 +24,7 @@ import socket
 import subprocess
 import sys
 
+import names
 import tproxy
 from harness import (PROXY, Failed, Scenario, Sidecar, Tally, expect, main_guard, node, sofa_client, sofa_server,
                      spring_client, spring_server)
@@ -223,7 +224,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--direct", action="store_true", help="no interception: checks the namespaces and the programs")
     args = parser.parse_args()
-    missing = [name for name in ("ip", "nft", "setpriv") if not shutil.which(name)]
+    missing = [name for name in ("ip", "nft", "setpriv", "unshare") if not shutil.which(name)]
     if os.geteuid() != 0 or missing:
         print(f"not ok netns/start: needs root and {', '.join(missing) or 'nothing else'}\n0 passed, 1 failed")
         return 1
@@ -255,6 +256,8 @@ def main():
     if tally.mode == "sidecar":
         with Scenario(tally, "tproxy") as s:
             tproxy.scenario(s, *build_net(s, "caller", "keeper"))
+        with Scenario(tally, "names") as s:
+            names.scenario(s)
     return tally.finish()
 
 

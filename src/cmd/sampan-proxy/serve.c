@@ -4,13 +4,16 @@
  *
  *   1 open every listening address (an error ends here, nothing has started)
  *   2 budgets of all clusters; workers made and given the snapshot, still on the main thread
- *   3 threads begin; names are looked up; `ready`
+ *   3 names are looked up; when each has had its first answer or failure, threads begin; `ready`
  *   4 SIGTERM or SIGINT: every worker drains; a second one ends at once; SIGHUP: log files are opened anew
  *   5 all drained, or their deadline passed: loops stop, threads are joined, everything is taken down
  *
  * With --takeover the sockets of step 1 come from the running process, and everything else that is alive in
  * it comes between 2 and 3 (takeover.c); at any time between 3 and 4 a successor may ask for ours
  * (upgrade.c).
+ *
+ * Until threads begin, callers wait in the kernel's queue: the first call finds the endpoints that there are.
+ * A successor's threads begin at once, with the endpoints of the process before, and ask for names then.
  *
  * Each worker has a listening socket of its own for each TCP address (SO_REUSEPORT): the kernel spreads
  * connections and no worker waits for another. Since SO_REUSEPORT would let a second process share the
@@ -48,6 +51,10 @@
 
 /* What the process needs besides connections: files, names, admin's callers; and each worker of its own. */
 enum { DESCRIPTORS_OWN = 64, DESCRIPTORS_OF_WORKER = 4 };
+
+/* How long a start waits for the first answers about its clusters' names. A name server that is away must not
+ * keep those waiting whose addresses are known. */
+#define NAMES_WAIT_NS (5 * SP_NS_PER_S)
 
 /* ---- addresses ---- */
 
@@ -271,6 +278,10 @@ void server_drain(struct server *server)
         return;
     }
     server->draining = true;
+    if (server->awaits_names) { /* nobody has come in yet */
+        sp_loop_stop(server->loop);
+        return;
+    }
     upgrade_drain(server);
     tell(server, "STOPPING=1\n");
     __atomic_store_n(&server->process.draining, true, __ATOMIC_RELAXED);
@@ -304,6 +315,7 @@ void server_stop_threads(struct server *server)
 
 static void take_down(struct server *server)
 {
+    sp_timer_stop(server->loop, &server->names_due);
     upgrade_close(server);
     parting_end(server);
     doors_close_admin(server->doors);
@@ -440,16 +452,18 @@ static sp_err open_all(struct server *server)
     return err;
 }
 
-/* All is ours: from here on nothing is refused any more. */
-static sp_err go(struct server *server)
+static void say_ready(struct server *server)
+{
+    sp_str ready = SP_STR("ready\n");
+    server->live = true;
+    server->log.sink(server->log.sink_arg, SP_LOG_INFO, ready); /* at every level: scripts wait for it */
+    detach_ready(server->options->ready_fd);
+}
+
+/* Workers let callers in; supervisors and successors may know of us. */
+static sp_err begin(struct server *server, bool successor)
 {
     char lines[64] = "READY=1\n";
-    bool successor = server->takeover != NULL;
-    if (successor)
-        takeover_finish(server);
-    for (uint32_t i = 0; successor && i < server->thread_count; i++)
-        if (sp_worker_open(&server->threads[i].worker))
-            sp_log_line(&server->log, SP_LOG_ERROR, "a worker cannot listen everywhere", "worker=%u", i);
     sp_err err = server_start_threads(server);
     if (err)
         return err;
@@ -457,14 +471,71 @@ static sp_err go(struct server *server)
     if (successor)
         snprintf(lines, sizeof(lines), "READY=1\nMAINPID=%ld\n", (long)getpid());
     tell(server, lines);
-    if (successor)
-        takeover_end(server);
+    return 0;
+}
+
+static void begin_late(struct server *server)
+{
+    server->awaits_names = false;
+    sp_timer_stop(server->loop, &server->names_due);
+    if (server->draining)
+        return;
+    server->err = begin(server, false);
+    if (server->err)
+        sp_loop_stop(server->loop);
+    else
+        say_ready(server);
+}
+
+static void on_names_heard(void *arg)
+{
+    begin_late(arg);
+}
+
+static void on_names_due(struct sp_timer *timer)
+{
+    struct server *server = SP_CONTAINER(timer, struct server, names_due);
+    uint32_t left = sp_resolve_await(&server->process, NULL, NULL);
+    sp_log_line(&server->log, SP_LOG_WARN, "names have no answer yet", "names=%u", left);
+    begin_late(server);
+}
+
+static sp_err look_up(struct server *server)
+{
     if (!needs_names(server))
         return 0;
     server->process.dns = sp_dns_new(server->loop);
     if (!server->process.dns)
         sp_log_line(&server->log, SP_LOG_WARN, "names cannot be looked up", NULL);
     return sp_resolve_update(&server->process);
+}
+
+/* All is ours: from here on nothing is refused any more. */
+static sp_err go(struct server *server)
+{
+    bool successor = server->takeover != NULL;
+    if (successor)
+        takeover_finish(server);
+    for (uint32_t i = 0; successor && i < server->thread_count; i++)
+        if (sp_worker_open(&server->threads[i].worker))
+            sp_log_line(&server->log, SP_LOG_ERROR, "a worker cannot listen everywhere", "worker=%u", i);
+    sp_err err = 0;
+    if (successor) {
+        err = begin(server, true);
+        if (err)
+            return err;
+        takeover_end(server);
+        return look_up(server);
+    }
+    err = look_up(server);
+    if (err)
+        return err;
+    server->awaits_names = sp_resolve_await(&server->process, on_names_heard, server) > 0;
+    if (!server->awaits_names)
+        return begin(server, false);
+    server->names_due.on_fire = on_names_due;
+    sp_timer_set(server->loop, &server->names_due, NAMES_WAIT_NS);
+    return 0;
 }
 
 static sp_err start(struct server *server)
@@ -493,11 +564,12 @@ int proxy_serve(const struct proxy_options *options, struct proxy_config *config
         if (err != SP_E_EXISTS) /* what is taken has been named */
             fprintf(stderr, "sampan-proxy: cannot start: %s\n", sp_err_str(err));
     } else {
-        server.live = true;
-        sp_str ready = SP_STR("ready\n");
-        server.log.sink(server.log.sink_arg, SP_LOG_INFO, ready); /* at every level: scripts wait for it */
-        detach_ready(options->ready_fd);
+        if (!server.awaits_names)
+            say_ready(&server);
         sp_loop_run(server.loop);
+        err = server.err;
+        if (err)
+            fprintf(stderr, "sampan-proxy: cannot start: %s\n", sp_err_str(err));
     }
     if (server.loop)
         take_down(&server);

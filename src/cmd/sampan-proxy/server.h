@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/vec.h"
 #include "io/mail.h"
+#include "io/timer.h"
 #include "proxy/process.h"
 #include "proxy/worker.h"
 
@@ -57,7 +58,9 @@ struct server {
     struct parting *parting;   /* another process that should end by itself; NULL: there is none */
     uint32_t generation;       /* how many predecessors it had */
     uint32_t pipes;            /* of raw relays, for each worker */
-    bool live, draining;
+    struct sp_timer names_due; /* until the names' first answers have come: see go() */
+    sp_err err;                /* what ended it after its start */
+    bool awaits_names, live, draining;
 };
 
 /* Workers stand still between two turns, and go on. */

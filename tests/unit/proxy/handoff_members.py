@@ -134,6 +134,7 @@ MOVES = {
     "cmd": ("cmd/sampan-proxy/upgrade.h", {
         "the new process has its own": "proxy_options order thread sockfile",
         "is of the hand-over itself": "upgrade door parting",
+        "waits at its start alone, when it has no door for a successor yet": "server",
         "is of the demo, which is not upgraded": "demo demo_dir demo_load seat"}),
 }
 

@@ -152,6 +152,45 @@ static void a_cluster_may_go_while_its_name_is_looked_up(void **state)
     kit_free(kit);
 }
 
+static void count_told(void *arg)
+{
+    ++*(uint32_t *)arg;
+}
+
+static void a_start_waits_for_the_first_answer_or_failure_of_each_name(void **state)
+{
+    (void)state;
+    static const char *const addrs[] = { "bank:8080", "127.0.0.7:7", "nobody:8080", NULL };
+    struct kit *kit = kit_named(1, addrs);
+    struct sp_process *process = &kit->sidecar->process;
+    uint32_t told = 0;
+    assert_int_equal(sp_resolve_await(process, count_told, &told), 0); /* nothing has been asked */
+    name(kit, "bank", "127.0.0.1");
+    mesh_apply(kit->sidecar);
+    assert_int_equal(sp_resolve_await(process, count_told, &told), 2);
+    assert_int_equal(told, 0);
+    kit_run(kit, 5000); /* and later answers are no first ones */
+    assert_int_equal(told, 1);
+    assert_int_equal(sp_resolve_await(process, count_told, &told), 0);
+    assert_int_equal(the_cluster(kit, "app")->set_count, 2);
+    kit_free(kit);
+}
+
+static void names_that_leave_are_not_waited_for(void **state)
+{
+    (void)state;
+    static const char *const addrs[] = { "bank:8080", NULL };
+    struct kit *kit = kit_named(1, addrs);
+    struct sp_process *process = &kit->sidecar->process;
+    uint32_t told = 0;
+    mesh_apply(kit->sidecar);
+    assert_int_equal(sp_resolve_await(process, count_told, &told), 1);
+    sp_snapshot_remove(kit->sidecar->next, SP_RESOURCE_CLUSTER, SP_STR("app"));
+    mesh_apply(kit->sidecar);
+    assert_int_equal(told, 1);
+    kit_free(kit);
+}
+
 static void the_process_may_end_while_names_are_looked_up(void **state)
 {
     (void)state;
@@ -211,6 +250,8 @@ int main(void)
         cmocka_unit_test(failed_look_ups_keep_what_is_known),
         cmocka_unit_test(a_changed_cluster_asks_for_its_new_names),
         cmocka_unit_test(a_cluster_may_go_while_its_name_is_looked_up),
+        cmocka_unit_test(a_start_waits_for_the_first_answer_or_failure_of_each_name),
+        cmocka_unit_test(names_that_leave_are_not_waited_for),
         cmocka_unit_test(the_process_may_end_while_names_are_looked_up),
         cmocka_unit_test(looking_after_names_fails_at_each_allocation_and_leaves_nothing),
     };
