@@ -8,6 +8,9 @@
  *      a part has been sent                  -> the caller's line is cut: the protocol has no other way left
  *      the caller is gone                    -> the callee's line is cut (h1) or the id forgotten (Bolt)
  *
+ * Envoy edits its own answers by the route like any other, so ours carry the route's response headers too, as
+ * soon as a route was found. RPC's error frames have none.
+ *
  * The reason is set where it is decided and never overwritten. */
 #include <string.h>
 
@@ -112,6 +115,40 @@ static void release_callee(struct sp_line *line, bool whole)
         sp_line_close(line, SP_WHY_CLIENT_GONE, true);
 }
 
+/* What encode_error says, with the edits of the route that was found. */
+static sp_err routed_head(struct sp_stream *s, enum sp_why why, uint32_t status, struct sp_head *head)
+{
+    sp_str reason = said_reason(s->worker, why), id = sp_head_value(&s->request, SP_HDR_X_REQUEST_ID);
+    *head = (struct sp_head){ .kind = SP_MSG_RESPONSE,
+                              .protocol = SP_PROTO_HTTP1,
+                              .status = status,
+                              .body_bytes = (int64_t)strlen(sp_why_row(why)->text),
+                              .flags = (s->request.flags & SP_HEAD_OLD) |
+                                       (s->caller_last ? SP_HEAD_LAST : 0) };
+    sp_err err = 0;
+    if (reason.len)
+        err = sp_head_add(head, &s->arena, SP_STR("x-sampan-reason"), reason);
+    if (!err && id.len && id.len <= ID_MOST)
+        err = sp_head_add(head, &s->arena, SP_STR("x-request-id"), id);
+    if (!err)
+        err = sp_head_add(head, &s->arena, SP_STR("Content-Type"), SP_STR("text/plain"));
+    return err ? err : sp_route_edit_response(s->table, &s->choice, &s->arena, head);
+}
+
+/* False: nothing has been written; there is no route, or no memory for what it would say. */
+static bool write_routed_error(struct sp_stream *s, enum sp_why why, uint32_t status)
+{
+    struct sp_head head;
+    sp_str sent, text = sp_str_c(sp_why_row(why)->text);
+    bool has_edits = !s->codec->multiplexed && s->table && s->choice.route;
+    if (!has_edits || routed_head(s, why, status, &head) || sp_forward_head(s->caller, &head, &sent))
+        return false;
+    if (!sp_str_eq(s->request.method, SP_STR("HEAD")))
+        sp_conn_queue(&s->caller->conn, (struct sp_view){ NULL, text.ptr, text.len });
+    s->codec->answered(&s->caller->conn.codec_state, NULL);
+    return true;
+}
+
 /* A complete answer that says the reason and nothing else. */
 static void answer_error(struct sp_stream *s, enum sp_why why, uint32_t status)
 {
@@ -119,7 +156,8 @@ static void answer_error(struct sp_stream *s, enum sp_why why, uint32_t status)
     s->answer.status = status;
     s->answer.raw_status = 0;
     s->caller_last |= !s->codec->multiplexed && (!s->request_done || caller->last || s->worker->draining);
-    s->answer_done = s->own_answer = sp_stream_write_error(caller, &s->request, why, status, s->caller_last);
+    s->answer_done = s->own_answer = write_routed_error(s, why, status) ||
+                                     sp_stream_write_error(caller, &s->request, why, status, s->caller_last);
     s->answer_started = true;
     sp_stream_finish(s);
 }

@@ -73,8 +73,7 @@ static size_t head_room(const struct sp_head *head)
     return room;
 }
 
-/* Encode `head` onto the line; *ret_sent are the bytes as they stand there. */
-static sp_err write_head(struct sp_line *to, const struct sp_head *head, sp_str *ret_sent)
+sp_err sp_forward_head(struct sp_line *to, const struct sp_head *head, sp_str *ret_sent)
 {
     size_t room = head_room(head);
     if (room > HEAD_ROOM_MAX)
@@ -168,7 +167,7 @@ static sp_err send_frame_head(struct sp_stream *s, struct sp_line *to)
     head.id = s->callee_id;
     head.timeout_ms = left ? left : head.timeout_ms;
     sp_str sent;
-    sp_err err = write_head(to, &head, &sent);
+    sp_err err = sp_forward_head(to, &head, &sent);
     if (err)
         return err;
     s->delta = codec->delta(&s->request, sent);
@@ -218,7 +217,7 @@ static sp_err send_http_head(struct sp_stream *s, struct sp_line *to)
         return send_again(s, to);
     sp_str sent;
     s->request.flags &= ~(uint32_t)SP_HEAD_LAST; /* our line to the callee lives on */
-    sp_err err = write_head(to, &s->request, &sent);
+    sp_err err = sp_forward_head(to, &s->request, &sent);
     if (err)
         return err;
     keep_for_again(s, to, sent);
@@ -432,7 +431,7 @@ static void answer_http(struct sp_stream *s, struct sp_event *ev, struct sp_slab
     frame_http(s, head);
     s->answer.flags = head->flags;
     sp_str sent;
-    if (write_head(to, head, &sent)) {
+    if (sp_forward_head(to, head, &sent)) {
         s->answer_started = false;
         s->failure = "the answer's head cannot be written";
         sp_stream_refuse(s, SP_WHY_UPSTREAM_PROTOCOL);
@@ -459,7 +458,7 @@ static void answer_interim(struct sp_stream *s, struct sp_head *head)
     s->interim = true;
     if (s->request.flags & SP_HEAD_OLD)
         return;
-    SP_IGNORE(write_head(s->caller, head, &sent)); /* one that cannot be written is left out */
+    SP_IGNORE(sp_forward_head(s->caller, head, &sent)); /* one that cannot be written is left out */
     sp_line_check_full(s->callee, s->caller);
 }
 

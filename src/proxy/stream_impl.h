@@ -42,6 +42,8 @@ void sp_stream_make_id(struct sp_worker *worker, char out[SP_STREAM_ID_BYTES]);
 /* Send what there is of the request to the callee. False when the call is over (memory). */
 bool sp_forward_request(struct sp_stream *stream);
 void sp_forward_drop_held(struct sp_stream *stream);
+/* Encode `head` onto the line; *ret_sent are the bytes as they stand there. */
+sp_err sp_forward_head(struct sp_line *to, const struct sp_head *head, sp_str *ret_sent) SP_MUST_USE;
 /* Keep a piece until it can be sent. False: memory is out. */
 bool sp_forward_hold(struct sp_stream *stream, struct sp_slab *slab, sp_str bytes);
 

@@ -426,6 +426,56 @@ static void reasons_are_kept_from_callers_when_told_so(void **state)
     kit_free(kit);
 }
 
+/* Of each level; and the reason is taken away, to see that removals hold too. */
+static void edit_answers(struct sp_listener_spec *spec)
+{
+    static const struct sp_header_add adds[] = { { .name = SP_STR("x-route"), .value = SP_STR("r") },
+                                                 { .name = SP_STR("x-vhost"), .value = SP_STR("v") },
+                                                 { .name = SP_STR("x-table"), .value = SP_STR("t") } };
+    static const sp_str removed = SP_STR("content-type");
+    struct sp_route_table *table = (struct sp_route_table *)(uintptr_t)spec->chains[0].routes;
+    struct sp_vhost *vhost = (struct sp_vhost *)(uintptr_t)&table->vhosts[0];
+    mesh_route(spec)->response = (struct sp_header_edits){ .add = &adds[0], .add_count = 1 };
+    vhost->response = (struct sp_header_edits){ .add = &adds[1], .add_count = 1 };
+    table->response = (struct sp_header_edits){ &adds[2], 1, &removed, 1 };
+}
+
+static void check_edited(sp_str head, bool edited)
+{
+    assert_true(has(head, "x-route: r\r\n") == edited);
+    assert_true(has(head, "x-vhost: v\r\n") == edited);
+    assert_true(has(head, "x-table: t\r\n") == edited);
+    assert_true(has(head, "ontent-Type: ") == !edited);
+}
+
+static void our_own_errors_carry_the_headers_of_the_route_that_was_found(void **state)
+{
+    (void)state;
+    struct kit *kit = kit_new(1);
+    kit_cluster(kit);
+    edit_answers(kit_listener(kit, SP_PROTO_HTTP1));
+    kit_apply(kit);
+    struct peer *caller = kit_call(kit, KIT_OUT);
+    say(caller, "GET /a HTTP/1.1\r\nHost: a\r\nx-request-id: 77\r\n\r\n"); /* nobody is at the door */
+    sp_str head = hear_head(caller, "HTTP/1.1 503 Service Unavailable\r\n");
+    check_edited(head, true);
+    assert_true(has(head, "x-sampan-reason: CONNECT\r\n"));
+    assert_true(has(head, "x-request-id: 77\r\n"));
+    hear(caller, sp_why_row(SP_WHY_CONNECT)->text);
+    say(caller, "HEAD /a HTTP/1.1\r\nHost: a\r\n\r\n");
+    check_edited(hear_head(caller, "HTTP/1.1 503 "), true);
+    hear_nothing(caller, 10);
+    struct door *door = kit_door(kit, KIT_APP);
+    say(caller, ask_a);
+    hear_head(door_next(door), "GET /a");
+    kit_run(kit, 16000);
+    check_edited(hear_head(caller, "HTTP/1.1 504 Gateway Timeout\r\n"), true);
+    hear(caller, sp_why_row(SP_WHY_TIMEOUT)->text);
+    say(caller, "GET\r\n\r\n"); /* no route was looked for */
+    check_edited(hear_head(caller, "HTTP/1.1 400 "), false);
+    kit_free(kit);
+}
+
 static void a_refused_call_leaves_a_line_that_goes_on(void **state)
 {
     (void)state;
@@ -481,6 +531,7 @@ int main(void)
         cmocka_unit_test(a_redirect_says_where),
         cmocka_unit_test(a_direct_response_to_bolt_is_a_status_and_to_one_way_calls_silence),
         cmocka_unit_test(reasons_are_kept_from_callers_when_told_so),
+        cmocka_unit_test(our_own_errors_carry_the_headers_of_the_route_that_was_found),
         cmocka_unit_test(a_refused_call_leaves_a_line_that_goes_on),
         cmocka_unit_test(one_way_calls_end_when_they_are_sent),
     };
