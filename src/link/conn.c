@@ -310,12 +310,21 @@ sp_err sp_conn_connect(struct sp_conn *conn, struct sp_link *link, const struct 
 void sp_conn_speak(struct sp_conn *conn, const struct sp_codec *codec, enum sp_role role,
                    const struct sp_codec_limits *limits)
 {
+    bool was_broken = conn->broken;
     conn->codec = codec;
     conn->broken = conn->failed; /* a grammar that was broken is not spoken any more */
+    if (was_broken)
+        sp_conn_update_reading(conn);
     if (codec)
         codec->init(&conn->codec_state, role, limits);
     if (conn->in_len > 0)
         sp_conn_resume_later(conn);
+}
+
+void sp_conn_deafen(struct sp_conn *conn)
+{
+    conn->broken = true;
+    sp_conn_update_reading(conn);
 }
 
 void sp_conn_feed(struct sp_conn *conn, struct sp_view first)

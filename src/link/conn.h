@@ -110,6 +110,9 @@ sp_err sp_conn_connect(struct sp_conn *conn, struct sp_link *link, const struct 
 void sp_conn_speak(struct sp_conn *conn, const struct sp_codec *codec, enum sp_role role,
                    const struct sp_codec_limits *limits);
 
+/* Nothing more is read, nor decoded, until another grammar is spoken. */
+void sp_conn_deafen(struct sp_conn *conn);
+
 /* Bytes that somebody else has read from the socket come first; the reference goes along. Before any
  * other. */
 void sp_conn_feed(struct sp_conn *conn, struct sp_view first);

@@ -261,8 +261,19 @@ bool sp_stream_refuse_unborn(struct sp_line *line, const struct sp_head *request
     return request && sp_stream_write_error(line, request, why, status, last);
 }
 
-/* What came could not be read. Calls under way on a multiplexed line end with it: their answers cannot be
- * trusted to find a reader. */
+/* A call whose frame was broken in the middle. False: it was not in the middle of one. */
+static bool refuse_half(struct sp_line *line, enum sp_why why, const struct sp_event *ev)
+{
+    struct sp_stream *half = line->receiving;
+    line->receiving = NULL;
+    if (!half || line->receiving_answer)
+        return false;
+    half->failure = ev->why;
+    sp_stream_refuse(half, why);
+    return true;
+}
+
+/* What came could not be read. Calls that were whole before it are still answered: sp_line_deafen. */
 void sp_stream_broken(struct sp_line *line, struct sp_event *ev)
 {
     enum sp_why why = ev->status == 431               ? SP_WHY_HEAD_TOO_LARGE
@@ -285,12 +296,19 @@ void sp_stream_broken(struct sp_line *line, struct sp_event *ev)
             sp_line_linger(line, why);
         return;
     }
+    if (refuse_half(line, why, ev)) {
+        if (line->state == SP_LINE_OPEN && !sp_line_deafen(line, why))
+            sp_line_linger(line, why);
+        return;
+    }
     struct sp_head unknown = { .kind = SP_MSG_REQUEST, .protocol = (uint8_t)line->conn.codec->protocol };
     const struct sp_head *request = ev->head && ev->head->raw.len ? ev->head : &unknown;
     if (line->conn.codec->multiplexed && request == &unknown)
         request = NULL; /* no id to answer to */
-    SP_IGNORE(sp_stream_refuse_unborn(line, request, why, ev->status ? ev->status : 400, ev->why, true));
-    sp_line_linger(line, why);
+    bool last = !line->conn.codec->multiplexed;
+    SP_IGNORE(sp_stream_refuse_unborn(line, request, why, ev->status ? ev->status : 400, ev->why, last));
+    if (!sp_line_deafen(line, why))
+        sp_line_linger(line, why);
 }
 
 /* ---- cut ---- */

@@ -27,6 +27,10 @@
  * wait for longer than SLOW_NS gets lines of its own from then on. Without this one deaf caller stopped all
  * others of an endpoint for STALL_NS at a time.
  *
+ * What cannot be read. In HTTP a call is answered before the next is read. A multiplexed line may have calls
+ * under way when a frame comes that is none: they came whole and are answered; nothing more is read, and the
+ * line ends behind the last of them.
+ *
  * Parting. A caller's line that takes no further call (drain, age) is not closed in a caller's face: the next
  * request may be on its way already, and would be lost. A call that still comes is served, in HTTP with the
  * word that it was the last, and the line ends behind it. Only a line that has been quiet for PARTING_NS ends
@@ -578,7 +582,7 @@ void sp_line_release(struct sp_line *line, bool reusable)
     if (is_multiplexed(line)) {
         if (!line->last || !sp_list_is_empty(&line->calls_in))
             return;
-        if (line->conn.end_told) /* it asks no more, and has its answers */
+        if (line->conn.end_told || line->conn.broken) /* it asks no more, and has its answers */
             sp_line_linger(line, SP_WHY_NONE);
         else
             sp_line_arm(line);
@@ -662,6 +666,27 @@ void sp_line_linger(struct sp_line *line, enum sp_why why)
     sp_conn_hold(&line->conn, false);
     sp_conn_pause(&line->conn, false);
     sp_conn_finish(&line->conn);
+}
+
+bool sp_line_deafen(struct sp_line *line, enum sp_why why)
+{
+    struct sp_list *at;
+    if (!is_multiplexed(line) || sp_list_is_empty(&line->calls_in))
+        return false;
+    unbind(line);
+    line->last = true;
+    line->part_ns = 0;
+    sp_conn_deafen(&line->conn);
+    while (!sp_list_is_empty(&line->calls_out)) {
+        at = line->calls_out.next;
+        struct sp_stream *stream = SP_CONTAINER(at, struct sp_stream, out_link);
+        if (line->mux->sending == stream)
+            return false; /* in the middle of what goes out, nothing can follow */
+        sp_idmap_remove(&line->mux->ids, stream->callee_id);
+        sp_stream_callee_gone(stream, why);
+        SP_ASSERT(line->calls_out.next != at);
+    }
+    return line->state == SP_LINE_OPEN && !sp_list_is_empty(&line->calls_in);
 }
 
 void sp_line_end(struct sp_line *line, enum sp_why why)

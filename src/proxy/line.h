@@ -95,6 +95,10 @@ void sp_line_close(struct sp_line *line, enum sp_why why, bool reset);
 /* Behind what is queued: FIN, then what still comes is read and dropped for a while, so that the peer sees
  * our last words and not a reset (RFC 9112 9.6). */
 void sp_line_linger(struct sp_line *line, enum sp_why why);
+/* What came on a caller's line cannot be read, and nothing more is. Calls that came before are finished, each
+ * within its own time, and the line ends behind the last; backward calls on it fail, for `why`. False: nobody
+ * is waited for, or could not be answered: end it. */
+bool sp_line_deafen(struct sp_line *line, enum sp_why why);
 /* No further call on an upstream line: close it, behind what is queued where something is: a one-way call is
  * over when its last byte has been queued. */
 void sp_line_end(struct sp_line *line, enum sp_why why);

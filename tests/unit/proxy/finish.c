@@ -315,7 +315,7 @@ static void a_body_that_breaks_the_grammar_ends_its_call(void **state)
     kit_free(kit);
 }
 
-static void a_broken_frame_is_answered_by_its_id_and_ends_the_line(void **state)
+static void calls_before_a_broken_frame_are_answered_and_then_the_line_ends(void **state)
 {
     (void)state;
     struct door *door;
@@ -323,15 +323,64 @@ static void a_broken_frame_is_answered_by_its_id_and_ends_the_line(void **state)
     struct peer *caller = kit_call(kit, KIT_OUT);
     say_ask(caller, &(struct ask){ .id = 1, .body = "good" });
     struct peer *server = door_next(door);
-    hear_ask(server, "good");
+    uint32_t id = hear_ask(server, "good");
     size_t len;
     char *bytes = ask_bytes(&(struct ask){ .id = 77, .body = "bad" }, &len);
     memset(bytes + 14, 0xff, 2); /* a class name of negative length, as Java reads it */
     say_bytes(caller, bytes, len);
     free(bytes);
     hear_bolt_refusal(caller, 77, "BAD_FRAME");
+    hear_nothing(caller, 3000);
+    say_ask(caller, &(struct ask){ .id = 78, .body = "late" });
+    say_answer(server, id, "well");
+    hear_answer(caller, 1, "well");
+    hear_end(caller, SP_E_CLOSED);
+    check_at_rest(kit, 2); /* what came behind it is no call */
+    assert_int_equal(last_report(kit)->why, SP_WHY_NONE);
+    assert_int_equal(why_count(kit, SP_WHY_BAD_FRAME), 1);
+    kit_free(kit);
+}
+
+static void behind_junk_nothing_is_read_and_no_call_waits_for_ever(void **state)
+{
+    (void)state;
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_BOLT, &door);
+    struct peer *caller = kit_call(kit, KIT_OUT);
+    say_ask(caller, &(struct ask){ .id = 1, .timeout_ms = 500, .body = "one" });
+    say_ask(caller, &(struct ask){ .id = 2, .body = "two" });
+    struct peer *server = door_next(door);
+    hear_ask(server, "one");
+    uint32_t id = hear_ask(server, "two");
+    say(caller, "\x09 junk that is no frame");
+    for (int i = 0; i < 20; i++)
+        say_ask(caller, &(struct ask){ .id = 10, .body = "late" });
+    hear_bolt_refusal(caller, 1, "TIMEOUT");
+    say_answer(server, id, "well");
+    hear_answer(caller, 2, "well");
+    hear_end(caller, SP_E_CLOSED);
+    check_at_rest(kit, 3);
+    assert_int_equal(why_count(kit, SP_WHY_BAD_FRAME), 1);
+    kit_free(kit);
+}
+
+static void a_frame_of_another_version_takes_no_call_before_it_along(void **state)
+{
+    (void)state;
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_BOLT, &door);
+    struct peer *caller = kit_call(kit, KIT_OUT);
+    say_ask(caller, &(struct ask){ .id = 1, .body = "good" });
+    struct peer *server = door_next(door);
+    uint32_t id = hear_ask(server, "good");
+    static const struct ask v2 = { .id = 2, .v2 = true, .body = "of another version" };
+    say_ask(caller, &v2);
+    hear_nothing(caller, 100);
+    say_answer(server, id, "well");
+    hear_answer(caller, 1, "well");
     hear_end(caller, SP_E_CLOSED);
     check_at_rest(kit, 2);
+    assert_int_equal(last_report(kit)->why, SP_WHY_NONE);
     kit_free(kit);
 }
 
@@ -525,7 +574,9 @@ int main(void)
         cmocka_unit_test(an_answer_before_the_request_is_whole_is_given_and_the_lines_end),
         cmocka_unit_test(a_head_that_breaks_the_grammar_is_refused_and_recorded),
         cmocka_unit_test(a_body_that_breaks_the_grammar_ends_its_call),
-        cmocka_unit_test(a_broken_frame_is_answered_by_its_id_and_ends_the_line),
+        cmocka_unit_test(calls_before_a_broken_frame_are_answered_and_then_the_line_ends),
+        cmocka_unit_test(behind_junk_nothing_is_read_and_no_call_waits_for_ever),
+        cmocka_unit_test(a_frame_of_another_version_takes_no_call_before_it_along),
         cmocka_unit_test(a_direct_response_is_whole_and_the_line_goes_on),
         cmocka_unit_test(a_direct_response_heeds_the_callers_wish_to_close),
         cmocka_unit_test(a_redirect_says_where),
