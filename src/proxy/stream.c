@@ -496,8 +496,9 @@ static sp_err edit_http(struct sp_stream *s)
         if (!text)
             return SP_E_NOMEM;
         size_t len = sp_addr_print_ip(&s->caller->origin.peer, text, SP_ADDR_TEXT_BYTES);
-        sp_str chain = forwarded_chain(s, sp_str_of(text, len));
-        err = chain.ptr ? sp_head_set(head, &s->arena, SP_STR("x-forwarded-for"), chain) : SP_E_NOMEM;
+        sp_str chain = len ? forwarded_chain(s, sp_str_of(text, len)) : SP_STR_NULL;
+        if (len) /* who came by a Unix socket has no address that could be added */
+            err = chain.ptr ? sp_head_set(head, &s->arena, SP_STR("x-forwarded-for"), chain) : SP_E_NOMEM;
     }
     bool claim = spec->use_remote_address && !spec->xff_hops; /* no balancer of ours before us could know */
     if (!err && (claim || !sp_head_find(head, SP_HDR_X_FORWARDED_PROTO)))

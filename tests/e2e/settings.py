@@ -9,6 +9,7 @@ import socket
 import stat
 import subprocess
 
+from attacks import wire
 from attacks.house import Proxy, cluster, http, tell, typed
 from attacks.peers import Recorder, ask, await_true, read_answer
 from harness import Failed, expect, free_port
@@ -43,7 +44,7 @@ def scenario(s):
     upstream, port = Recorder(s), free_port()
     path = os.path.join(s.folder, "door.sock")
     listeners = [http(port, "out", access_log=[stream_log("Stdout"), stream_log("Stderr")]),
-                 http(0, "out", name="door")]
+                 http(0, "out", name="door", use_remote_address=True)]
     listeners[0].update(traffic_direction="OUTBOUND", tcp_backlog_size=77, enable_reuse_port=True)
     listeners[-1]["address"] = {"pipe": {"path": path, "mode": 0o620}}
     clusters = [cluster("out", upstream.port, alt_stat_name="other")]
@@ -73,8 +74,12 @@ def scenario(s):
         expect(0o620, stat.S_IMODE(os.stat(path).st_mode), "the socket file's mode")
         with socket.socket(socket.AF_UNIX) as door:
             door.connect(path)
-            door.sendall(b"GET /by-path HTTP/1.1\r\nHost: test\r\n\r\n")
-            expect(200, read_answer(door).status)
+            for claim in (b"", b"X-Forwarded-For: 192.0.2.1\r\n"):
+                door.sendall(b"GET /by-path HTTP/1.1\r\nHost: test\r\n" + claim + b"\r\n")
+                expect(200, read_answer(door).status)
+        said = [wire.values(request.fields, b"x-forwarded-for") for request in upstream.since(0)
+                if request.target == b"/by-path"]
+        expect([[], [b"192.0.2.1"]], said, "x-forwarded-for of who has no address")
 
     def family():
         """The name has an address of each family; the cluster takes the one that is asked for."""
