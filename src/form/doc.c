@@ -191,6 +191,13 @@ struct sp_form_place sp_form_where_item(struct sp_form_doc *doc, const void *msg
     return node_place(doc, item);
 }
 
+bool sp_form_is_said(struct sp_form_doc *doc, const void *msg, uint32_t number)
+{
+    struct sp_form_node *node = sp_form_mark_get(doc, msg);
+    struct sp_form_node *child = node ? sp_form_node_of_field(node, number) : NULL;
+    return child && child->kind != SP_NODE_NULL;
+}
+
 void sp_form_error(struct sp_form_doc *doc, sp_err code, const void *msg, uint32_t number, const char *fmt,
                    ...)
 {

@@ -83,6 +83,9 @@ struct sp_form_place sp_form_where(struct sp_form_doc *doc, const void *msg, uin
 struct sp_form_place sp_form_where_item(struct sp_form_doc *doc, const void *msg, uint32_t number,
                                         uint32_t i);
 
+/* Does a text say the field, be it that it says the default? By the wire a plain false is absent. */
+bool sp_form_is_said(struct sp_form_doc *doc, const void *msg, uint32_t number);
+
 /* Say what is wrong with a field (0 = with the message), as readers of the meaning do. */
 void sp_form_error(struct sp_form_doc *doc, sp_err code, const void *msg, uint32_t number, const char *fmt,
                    ...) SP_PRINTF(5, 6);

@@ -161,10 +161,19 @@ static void take_server_header(struct sp_xds_build *b, const struct sp_pb_hcm_ht
     }
 }
 
-static void check_http1_options(struct sp_xds_build *b, const struct sp_pb_core_http1_protocol_options *m)
+void sp_xds_check_http1(struct sp_xds_build *b, const struct sp_pb_core_http1_protocol_options *m)
 {
+    enum {
+        OLD = SP_FIELD_CORE_HTTP1_PROTOCOL_OPTIONS_ACCEPT_HTTP_10,
+        TRAILERS = SP_FIELD_CORE_HTTP1_PROTOCOL_OPTIONS_ENABLE_TRAILERS,
+    };
     if (!m)
         return;
+    if (!m->accept_http_10 && sp_form_is_said(b->in->doc, m, OLD))
+        SP_XDS_REFUSE(b, m, OLD, "is always true: who spoke HTTP/1.0 to the application still shall");
+    if (!m->enable_trailers && sp_form_is_said(b->in->doc, m, TRAILERS))
+        SP_XDS_REFUSE(b, m, TRAILERS,
+                      "is always true: a sidecar takes nothing away that the application said");
     if (!sp_xds_bool(m->allow_absolute_url, true))
         SP_XDS_REFUSE(b, m, SP_FIELD_CORE_HTTP1_PROTOCOL_OPTIONS_ALLOW_ABSOLUTE_URL,
                       "is always true: RFC 9112 3.2.2 wants servers to take absolute URLs");
@@ -212,7 +221,7 @@ static void take_hcm(struct sp_xds_build *b, const struct sp_pb_hcm_http_connect
     take_hcm_times(b, m, chain);
     take_server_header(b, m, chain);
     take_upgrades(b, m, chain);
-    check_http1_options(b, m->http_protocol_options);
+    sp_xds_check_http1(b, m->http_protocol_options);
     check_filters(b, m, SP_FIELD_HCM_HTTP_CONNECTION_MANAGER_HTTP_FILTERS, m->http_filters,
                   m->http_filters_len);
     b->rpc = false;

@@ -194,6 +194,8 @@ static void take_http(struct sp_xds_build *b, const struct sp_pb_upstreamhttp_ht
 {
     spec->protocol = SP_PROTO_HTTP1;
     take_http_options(b, m->common_http_protocol_options, spec);
+    if (m->explicit_http_config)
+        sp_xds_check_http1(b, m->explicit_http_config->http_protocol_options);
 }
 
 /* Entry i of the map. */
@@ -341,6 +343,7 @@ static void take_cluster(struct sp_xds_build *b, const struct sp_pb_cluster_clus
     spec->idle_timeout_ns = IDLE_S * SP_XDS_NS_PER_S;
     spec->max_requests_per_connection = sp_xds_u32(m->max_requests_per_connection, 0);
     take_http_options(b, m->common_http_protocol_options, spec);
+    sp_xds_check_http1(b, m->http_protocol_options);
     for (uint32_t i = 0; i < m->typed_extension_protocol_options_len; i++)
         take_protocol(b, m, i, spec);
     take_dns(b, m, spec);

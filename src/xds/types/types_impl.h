@@ -97,6 +97,10 @@ sp_str sp_xds_struct_str(const struct sp_pb_google_struct *s, const char *key);
 const struct sp_pb_google_value *sp_xds_struct_get(const struct sp_pb_google_struct *s, const char *key);
 const struct sp_pb_google_struct *sp_xds_metadata(const struct sp_pb_core_metadata *m, const char *filter);
 
+/* ---- chain.c ---- */
+/* What HTTP/1.1 always does here may be said, and not be taken away. NULL is fine. */
+void sp_xds_check_http1(struct sp_xds_build *b, const struct sp_pb_core_http1_protocol_options *m);
+
 /* ---- match.c ---- */
 struct sp_regex *sp_xds_regex(struct sp_xds_build *b, const struct sp_pb_matcher_regex_matcher *m);
 const struct sp_match *sp_xds_header_matches(struct sp_xds_build *b,

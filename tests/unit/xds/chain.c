@@ -137,6 +137,12 @@ static void what_http_cannot_do_is_refused_by_name(void **state)
         "3:45: http_protocol_options.allow_absolute_url: is always true: RFC 9112 3.2.2 wants servers to "
         "take "
         "absolute URLs\n");
+    check_says(
+        &hcm_frame, "http_protocol_options: {accept_http_10: false, enable_trailers: false}\n",
+        "1:41: http_protocol_options.accept_http_10: is always true: who spoke HTTP/1.0 to the "
+        "application still shall\n"
+        "1:65: http_protocol_options.enable_trailers: is always true: a sidecar takes nothing away that "
+        "the application said\n");
     check_says(&hcm_frame, "server_header_transformation: APPEND_IF_ABSENT",
                "1:31: server_header_transformation: APPEND_IF_ABSENT is known to Envoy but not supported: "
                "OVERWRITE and "
