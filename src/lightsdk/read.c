@@ -9,8 +9,8 @@
  *      { "serviceName": "com.acme.EchoService:1.0", "protocolType": "bolt",        ─> fields
  *        "providerMetaInfo": { "protocol": "bolt", "properties": { ... } } }       ─> meta_fields
  *
- * null is absent. A number may stand for a text, as "version": 4.0 does in some SDKs; a text for a number
- * only in `port`, which one SDK sends so.
+ * null is absent. A number may stand for a text in `version` alone, where some SDKs write 4.0; a text for a
+ * number in `port` alone, which one SDK sends so.
  *
  * Tables and offsets instead of code for each request: the five requests share most of their fields, and each
  * takes from the ask what it needs. */
@@ -19,7 +19,7 @@
 #include "form/json.h"
 #include "lightsdk/lightsdk_impl.h"
 
-enum kind { TEXT, PORT, YES, PAIRS, META };
+enum kind { TEXT, VERSION, PORT, YES, PAIRS, META };
 
 struct field {
     const char *name;
@@ -47,7 +47,7 @@ static const struct field fields[] = {
 
 static const struct field meta_fields[] = {
     { "protocol", TEXT, ASK(publication.protocol) },
-    { "version", TEXT, ASK(publication.version) },
+    { "version", VERSION, ASK(publication.version) },
     { "serializeType", TEXT, ASK(publication.serialize_type) },
     { "appName", TEXT, ASK(publication.application) },
     { "properties", PAIRS, ASK(publication.properties) },
@@ -99,7 +99,8 @@ static sp_err skip(struct reader *r, int event)
 /* The reader's bytes are those of the body, or its arena's: both live as long as the ask. */
 static sp_err read_text(struct reader *r, const struct field *f, int event, sp_str *ret_text)
 {
-    if (event != SP_JSON_STRING && event != SP_JSON_NUMBER)
+    bool taken = event == SP_JSON_STRING || (event == SP_JSON_NUMBER && f->kind == VERSION);
+    if (!taken)
         return wrong(r, SP_E_INVALID, "should be a string", f->name);
     *ret_text = r->json.value;
     return 0;
@@ -169,7 +170,8 @@ static sp_err read_field(struct reader *r, const struct field *f, int event)
     if (event == SP_JSON_NULL)
         return 0;
     switch (f->kind) {
-    case TEXT: return read_text(r, f, event, to);
+    case TEXT:
+    case VERSION: return read_text(r, f, event, to);
     case PORT: return read_port(r, f, event, to);
     case YES: return read_yes(r, f, event, to);
     case PAIRS: return read_pairs(r, f, event, to);

@@ -140,6 +140,9 @@ static void what_is_wrong_is_said_at_its_place(void **state)
                   "serviceName should be a string (line 2, column 17)");
     check_refused("{\"serviceName\":true}", SP_E_INVALID,
                   "serviceName should be a string (line 1, column 16)");
+    check_refused("{\"serviceName\":5}", SP_E_INVALID, "serviceName should be a string (line 1, column 16)");
+    check_refused("{\"providerMetaInfo\":{\"version\":4.0,\n\"protocol\":1}}", SP_E_INVALID,
+                  "protocol should be a string (line 2, column 12)");
     check_refused("{\"vipOnly\":\"yes\"}", SP_E_INVALID,
                   "vipOnly should be true or false (line 1, column 12)");
     check_refused("{\"parameters\":[]}", SP_E_INVALID,
