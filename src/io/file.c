@@ -44,8 +44,8 @@ static sp_err err_of(int system_error)
     case EDQUOT:
     case EFBIG: return SP_E_LIMIT;
     case EAGAIN: return SP_E_AGAIN;
+    case EISDIR: return SP_E_UNSUPPORTED; /* nothing else here is: whoever tells people may say folder */
     case ENAMETOOLONG:
-    case EISDIR:
     case EINVAL: return SP_E_INVALID;
     default: return SP_E_IO;
     }

@@ -47,7 +47,9 @@ sp_err sp_net_err(int system_error)
     case ENETUNREACH:
     case EHOSTUNREACH:
     case ENETDOWN:
-    case EHOSTDOWN: return SP_E_UNREACHABLE;
+    case EHOSTDOWN:
+    case EADDRNOTAVAIL:
+        return SP_E_UNREACHABLE; /* the last: from here, for it is no address of this machine */
     case EMFILE:
     case ENFILE: return SP_E_NOFILE;
     case ENOMEM:
@@ -58,8 +60,7 @@ sp_err sp_net_err(int system_error)
     case EEXIST: return SP_E_EXISTS;
     case ENOENT: return SP_E_MISSING;
     case EINVAL:
-    case EAFNOSUPPORT:
-    case EADDRNOTAVAIL: return SP_E_INVALID;
+    case EAFNOSUPPORT: return SP_E_INVALID;
     default: return SP_E_IO;
     }
 }

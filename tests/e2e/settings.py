@@ -3,6 +3,7 @@
 Real programs are not needed for it: `attacks.peers` calls and serves.
 """
 
+import json
 import os
 import re
 import socket
@@ -12,7 +13,7 @@ import subprocess
 from attacks import wire
 from attacks.house import Proxy, cluster, http, tell, typed
 from attacks.peers import Recorder, ask, await_true, read_answer
-from harness import Failed, expect, free_port
+from harness import PROXY, Failed, expect, free_port
 
 TEXT = {"text_format_source": {"inline_string": "logged %REQ(:PATH)%\n"}}
 
@@ -87,6 +88,19 @@ def scenario(s):
         if f"six::[::1]:{sixth}::" not in found:
             raise Failed(f"six is not at ::1 in {found}")
 
+    def not_ours():
+        away = http(free_port(), "out", name="away")
+        away["address"]["socket_address"]["address"] = "203.0.113.9"  # RFC 5737: nobody's
+        config = os.path.join(s.folder, "away.json")
+        with open(config, "w") as f:
+            json.dump({"static_resources": {"listeners": [away], "clusters": clusters}}, f)
+        base = os.path.join(s.folder, "away.base")
+        done = subprocess.run([PROXY, "-c", config, "--base-dir", base], capture_output=True, text=True, timeout=60)
+        expect(1, done.returncode)
+        if "the address is not of this machine" not in done.stderr:
+            raise Failed(done.stderr)
+
+    s.check("an-address-of-another-machine-is-called-one", not_ours)
     s.check("alt-stat-name", alt_stat_name)
     s.check("traffic-direction", traffic_direction)
     s.check("stdout-and-stderr-logs", logs)

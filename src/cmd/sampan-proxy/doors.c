@@ -220,6 +220,11 @@ static void on_log_trouble(void *arg, const char *path, sp_err err, uint64_t los
                     "path=%s lost_lines=%llu", path, (unsigned long long)lost);
 }
 
+static const char *log_words(sp_err err)
+{
+    return err == SP_E_UNSUPPORTED ? "it is a folder" : sp_err_str(err);
+}
+
 static sp_err open_log(struct doors *doors)
 {
     struct server *server = doors->server;
@@ -233,7 +238,7 @@ static sp_err open_log(struct doors *doors)
     sp_err err = sp_accesslog_apply(doors->log, server->config->snapshot, &why);
     if (err) {
         sp_log_line(&server->log, SP_LOG_ERROR, "access log cannot be opened", "why=%s error=%s", why,
-                    sp_err_str(err));
+                    log_words(err));
         return err;
     }
     for (uint32_t i = 0; i < server->thread_count; i++) {
@@ -309,7 +314,7 @@ static void on_reopen_error(void *arg, const char *path, sp_err err)
     reopening->failed = true;
     sp_log_line(&reopening->server->log, SP_LOG_WARN,
                 "a log file cannot be opened anew; its lines go on into the old one", "path=%s error=%s",
-                path, sp_err_str(err));
+                path, log_words(err));
 }
 
 bool doors_reopen_logs(struct doors *doors)

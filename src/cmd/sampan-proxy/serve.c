@@ -62,9 +62,10 @@ static sp_err refuse_address(const struct sp_listener_spec *spec, sp_err err)
 {
     char text[SP_ADDR_TEXT_BYTES];
     sp_addr_print(&spec->addr, text, sizeof(text));
-    const char *advice = err == SP_E_EXISTS   ? "another process listens there"
-                         : err == SP_E_DENIED ? "permission is missing"
-                                              : sp_err_str(err);
+    const char *advice = err == SP_E_EXISTS        ? "another process listens there"
+                         : err == SP_E_DENIED      ? "permission is missing"
+                         : err == SP_E_UNREACHABLE ? "the address is not of this machine"
+                                                   : sp_err_str(err);
     fprintf(stderr, "sampan-proxy: listener %.*s: cannot listen on %s: %s\n", SP_STR_ARG(spec->name), text,
             advice);
     return err;

@@ -240,7 +240,16 @@ def reopens(s):
         if not any("after" in line for line in lines(path)):
             raise Failed("the new file has none of the new lines")
 
+    def barred():
+        os.rename(path, path + ".2")
+        os.mkdir(path)
+        proxy.child.process.send_signal(signal.SIGHUP)
+        proxy.child.wait_for_line(r"path=\S+access\.log error=.?it is a folder")
+        ask(port, "/on")
+        await_true("the line is in the old file", lambda: "/on 200" in lines(path + ".2"))
+
     s.check("logs-are-opened-anew", moved)
+    s.check("a-folder-in-a-logs-place-is-called-one", barred)
     s.check("it-goes-on", proxy.expect_alive)
 
 

@@ -350,7 +350,7 @@ static void what_cannot_listen_is_refused(void **state)
     door_init(&door);
     assert_int_equal(sp_acceptor_open(&door.acceptor, loop, fds[0], false), SP_E_INVALID);
     struct sp_listen_config config = { .addr = { .family = SP_ADDR_IP4, .ip = { 203, 0, 113, 1 } } };
-    assert_int_equal(sp_listen_fd(&config, &fd), SP_E_INVALID);
+    assert_int_equal(sp_listen_fd(&config, &fd), SP_E_UNREACHABLE);
     char path[200];
     memset(path, 'x', sizeof(path) - 1);
     path[sizeof(path) - 1] = 0;

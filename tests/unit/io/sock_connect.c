@@ -55,7 +55,7 @@ static void a_connect_may_leave_from_a_given_address(void **state)
     close(listener);
 
     sp_addr not_ours = { .family = SP_ADDR_IP4, .ip = { 203, 0, 113, 9 } };
-    assert_int_equal(sp_sock_connect(&rec.sock, loop, &rec_ops, &to, &not_ours, 0), SP_E_INVALID);
+    assert_int_equal(sp_sock_connect(&rec.sock, loop, &rec_ops, &to, &not_ours, 0), SP_E_UNREACHABLE);
     sp_loop_free(loop);
 }
 
