@@ -36,6 +36,27 @@ static void a_body_of_known_length_passes_as_it_is(void **state)
     kit_free(kit);
 }
 
+/* RFC 9112 3.2.2: a proxy makes Host from an absolute target, whatever Host has said. */
+static void an_absolute_target_says_the_host_and_host_must_mean_the_same(void **state)
+{
+    (void)state;
+    struct door *door;
+    struct kit *kit = kit_usual(SP_PROTO_HTTP1, &door);
+    struct peer *caller = kit_call(kit, KIT_OUT);
+    say(caller, "GET http://A:80/x HTTP/1.1\r\nHost: a\r\n\r\n");
+    struct peer *server = door_next(door);
+    assert_true(has(hear_head(server, "GET /x HTTP/1.1\r\n"), "Host: A:80\r\n"));
+    say(server, "HTTP/1.1 204 No Content\r\n\r\n");
+    hear_head(caller, "HTTP/1.1 204");
+    say(caller, "GET http://a/x HTTP/1.1\r\nHost: a:80\r\n\r\n");
+    assert_true(has(hear_head(server, "GET /x HTTP/1.1\r\n"), "Host: a\r\n"));
+    say(server, "HTTP/1.1 204 No Content\r\n\r\n");
+    hear_head(caller, "HTTP/1.1 204");
+    say(caller, "GET http://a:81/x HTTP/1.1\r\nHost: a\r\n\r\n");
+    hear_refusal(caller, 400, "BAD_REQUEST");
+    kit_free(kit);
+}
+
 static void chunks_pass_with_trailers_both_ways(void **state)
 {
     (void)state;
@@ -503,6 +524,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(a_body_of_known_length_passes_as_it_is),
+        cmocka_unit_test(an_absolute_target_says_the_host_and_host_must_mean_the_same),
         cmocka_unit_test(chunks_pass_with_trailers_both_ways),
         cmocka_unit_test(an_answer_until_close_becomes_chunks),
         cmocka_unit_test(an_old_caller_gets_no_chunks),
