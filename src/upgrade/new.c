@@ -307,7 +307,7 @@ static sp_err hear_part(struct sp_walk_new *walk,
                         sp_err (*on_part)(void *arg, struct sp_record_reader *reader), void *arg,
                         char trouble[SP_WALK_TROUBLE])
 {
-    sp_err err = walk->talk.kind == SP_WALK_BATCH ? keep_fds(walk) : open_set(walk);
+    sp_err err = walk->talk.kind == SP_WALK_PART_BATCH ? keep_fds(walk) : open_set(walk);
     if (!err && walk->talk.kind == SP_WALK_PART) {
         sp_record_reader_init(&walk->reader, walk->records, walk->fds, walk->fd_count);
         err = on_part(arg, &walk->reader);
@@ -334,15 +334,14 @@ enum sp_walk_end sp_walk_new_ahead(struct sp_walk_new *walk, uint16_t kind,
         sp_err err = sp_walk_hear(talk, talk->times.save_ms);
         if (!err && talk->kind == SP_WALK_END)
             return SP_WALK_MOVED;
-        bool part = !err && (talk->kind == SP_WALK_BATCH || talk->kind == SP_WALK_PART);
+        bool part = !err && (talk->kind == SP_WALK_PART_BATCH || talk->kind == SP_WALK_PART);
         if (part && hear_part(walk, on_part, arg, trouble))
             return turn_back(walk, trouble);
         if (part)
             continue;
         if (err != SP_E_TIMEOUT)
             return lost(walk, err, "part", trouble);
-        sp_walk_words_for(talk, err, "part", talk->times.save_ms, trouble);
-        return SP_WALK_RESUMED; /* it serves, however slow: nobody is killed for that */
+        return SP_WALK_ALONE; /* slow or hung: it serves perhaps, and nobody is ended before `go` */
     }
 }
 

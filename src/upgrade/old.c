@@ -142,12 +142,12 @@ void sp_walk_old_free(struct sp_walk_old *walk)
 
 /* --- the second half ------------------------------------------------------------------------------------ */
 
-static sp_err send_fds(struct sp_walk_talk *talk, const struct sp_record_writer *writer)
+static sp_err send_fds(struct sp_walk_talk *talk, enum sp_walk_message kind,
+                       const struct sp_record_writer *writer)
 {
     for (uint32_t at = 0; at < writer->fd_count;) {
         uint32_t count = SP_MIN(writer->fd_count - at, (uint32_t)SP_FDPASS_MAX);
-        sp_err err = sp_walk_say(talk, SP_WALK_BATCH, SP_STR_NULL, writer->fds + at, count,
-                                 talk->times.load_ms);
+        sp_err err = sp_walk_say(talk, kind, SP_STR_NULL, writer->fds + at, count, talk->times.load_ms);
         if (err)
             return err;
         at += count;
@@ -170,7 +170,7 @@ static sp_err send_records(struct sp_walk_talk *talk, enum sp_walk_message kind,
     sp_err err = sp_memfile_new(records, &file);
     if (err)
         return err;
-    err = send_fds(talk, writer);
+    err = send_fds(talk, kind == SP_WALK_PART ? SP_WALK_PART_BATCH : SP_WALK_BATCH, writer);
     if (!err)
         err = sp_walk_say(talk, kind, sp_str_of(&set, sizeof(set)), &file, 1, talk->times.load_ms);
     close(file);

@@ -161,6 +161,7 @@ sp_err sp_walk_say(struct sp_walk_talk *talk, enum sp_walk_message kind, sp_str 
 static bool fits(uint8_t kind, uint32_t fd_count)
 {
     switch ((enum sp_walk_message)kind) {
+    case SP_WALK_PART_BATCH:
     case SP_WALK_BATCH: return fd_count > 0;
     case SP_WALK_PART:
     case SP_WALK_SET: return fd_count == 1;

@@ -117,8 +117,8 @@ const struct sp_walk_peer *sp_walk_new_peer(const struct sp_walk_new *walk);
 /* Everything is parsed and built, and the old one serves: have it tell what it can. `on_part` gets each
  * part in order; what it borrows from the reader, and descriptors that it does not take, are gone behind
  * it; on its error, the reader's trouble says why. SP_WALK_MOVED: that was all (nothing, when the old one
- * is of a build that does not know `kind`). SP_WALK_ALONE: the old one is dead; sp_walk_new_take goes on
- * from there. SP_WALK_RESUMED: it goes on, the caller ends by _exit. */
+ * is of a build that does not know `kind`). SP_WALK_ALONE: the old one is dead, or
+ * silent: sp_walk_new_take finds out. SP_WALK_RESUMED: it goes on, the caller ends by _exit. */
 enum sp_walk_end sp_walk_new_ahead(struct sp_walk_new *walk, uint16_t kind,
                                    sp_err (*on_part)(void *arg, struct sp_record_reader *reader), void *arg,
                                    char trouble[SP_WALK_TROUBLE]);

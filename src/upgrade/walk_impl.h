@@ -8,10 +8,11 @@
 /* The first byte of a message. Letters, so that strace can be read. */
 enum sp_walk_message {
     SP_WALK_HELLO = 'H',
-    SP_WALK_NO = 'N',    /* words */
-    SP_WALK_AHEAD = 'W', /* tell what can be told before `go` */
-    SP_WALK_PART = 'P',  /* as a set: what is told ahead */
-    SP_WALK_END = 'E',   /* of the parts */
+    SP_WALK_NO = 'N',         /* words */
+    SP_WALK_AHEAD = 'W',      /* tell what can be told before `go` */
+    SP_WALK_PART = 'P',       /* as a set: what is told ahead */
+    SP_WALK_PART_BATCH = 'B', /* its descriptors */
+    SP_WALK_END = 'E',        /* of the parts */
     SP_WALK_GO = 'G',
     SP_WALK_BATCH = 'F', /* descriptors; all batches but the last are full */
     SP_WALK_SET = 'S',   /* struct sp_walk_set, and one descriptor: the records */

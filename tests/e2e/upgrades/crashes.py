@@ -30,6 +30,9 @@ MANY = 320              # more descriptors than one message takes
 OLD = {
     "hear H 1 after": "none",           # before its hello
     "say H 1 after": "none",            # before `go`
+    "hear W 1 after": "none",           # before it tells anything ahead
+    "say P 1 after": "none",            # told ahead, and serving
+    "say E 1 after": "none",
     "hear G 1 after": "none",           # before it stops its workers
     "say F 1 before": "none",           # saved, and nothing sent
     "say F 1 after": "queue",           # in the middle of the set
@@ -46,6 +49,9 @@ NEW = {
     "say H 1 before": "late",
     "say H 1 after": "late",
     "hear H 1 after": "late",
+    "say W 1 after": "late",
+    "hear P 1 after": "late",           # it holds connections that the old one serves
+    "hear E 1 after": "late",
     "say G 1 before": "late",
     "say G 1 after": "ended",
     "hear F 1 after": "ended",
@@ -144,6 +150,8 @@ class Callers:
         for caller in (self.idle, self.unix, *self.many):
             caller.get(1)
             caller.heard(1)
+        for caller in self.many:
+            caller.say(b"GET /half")    # quiet ones would be told ahead
         self.raw.say(b"one")
         self.raw.hear(b"one")
         self.middle.say(f"POST /sum HTTP/1.1\r\nHost: a\r\nContent-Length: {len(self.BODY)}\r\n\r\n".encode())

@@ -56,7 +56,7 @@ def new(path, step, how, schema):
         end("greeted", step, how)
         sock.send(b"W")
         end("ahead", step, how)
-        while hear(sock, b"FPE")[:1] != b"E":
+        while hear(sock, b"BPE")[:1] != b"E":
             pass
         end("told", step, how)
         sock.send(b"G")
