@@ -11,6 +11,9 @@
  * millisecond. The descriptors are copied, since the worker may close its own before the main loop has sent
  * them, and their numbers would be somebody else's.
  *
+ * What changes behind its telling comes again with the freeze, and its copy is closed only then. So no more
+ * is told than what the successor could hold if all of it came twice.
+ *
  * A part that cannot be made or copied (memory, descriptors) costs nothing but time: what was told of that
  * worker is forgotten, and all of its lines go with the freeze. */
 #include "cmd/sampan-proxy/ahead.h"
@@ -20,8 +23,12 @@
 #include "base/mem.h"
 #include "cmd/sampan-proxy/server.h"
 #include "io/fdpass.h"
+#include "io/file.h"
 #include "proxy/handoff.h"
 #include "upgrade/walk.h"
+
+/* Descriptors of a successor that are none of ours, and those of a part. */
+enum { SPARE = 512 };
 
 struct ahead {
     struct server *server;
@@ -29,7 +36,8 @@ struct ahead {
     bool (*on_part)(void *arg, const struct sp_record_writer *part);
     void *arg;
     struct sp_ahead *of[SP_WORKERS_MAX];
-    uint32_t at; /* the worker that is asked */
+    uint32_t at;   /* the worker that is asked */
+    uint64_t room; /* how many descriptors a successor has for copies */
     struct sp_ask ask;
     struct sp_record_writer part; /* its descriptors are copies */
     uint32_t copied;
@@ -67,7 +75,8 @@ static void save_part(struct sp_worker *worker, void *arg)
         part->err = SP_E_NOMEM;
         return;
     }
-    ahead->more = sp_ahead_save(ahead->of[ahead->at], part, SP_FDPASS_MAX);
+    ahead->more = sp_ahead_save(ahead->of[ahead->at], part,
+                                (uint32_t)SP_MIN(ahead->room, (uint64_t)SP_FDPASS_MAX));
     for (; ahead->copied < part->fd_count && !part->err; ahead->copied++) {
         part->fds[ahead->copied] = dup(part->fds[ahead->copied]);
         if (part->fds[ahead->copied] < 0) {
@@ -95,6 +104,7 @@ static void on_saved(struct sp_ask *ask)
         return;
     }
     bool failed = ahead->part.err != 0;
+    ahead->room -= SP_MIN(ahead->room, (uint64_t)ahead->part.fd_count);
     if (!failed && !ahead->on_part(ahead->arg, &ahead->part))
         return; /* it has ended us */
     drop_part(ahead);
@@ -104,6 +114,8 @@ static void on_saved(struct sp_ask *ask)
     }
     if (failed || !ahead->more)
         ahead->at++;
+    if (!ahead->room)
+        ahead->at = ahead->server->thread_count;
     ask_next(ahead);
 }
 
@@ -113,7 +125,9 @@ struct ahead *ahead_begin(struct server *server, const struct sp_walk_old *walk,
     struct ahead *ahead = sp_mem_zalloc(sizeof(*ahead));
     if (!ahead)
         return NULL;
+    uint64_t limit = sp_proc_raise_files(), used = sp_proc_open_files() + SPARE;
     *ahead = (struct ahead){ .server = server, .on_part = on_part, .arg = arg };
+    ahead->room = limit > used ? limit - used : 0;
     ahead->schema = sp_walk_old_schema(walk);
     ahead->ask = (struct sp_ask){ .fn = save_part, .then = on_saved, .arg = ahead };
     sp_record_writer_init(&ahead->part, NULL);

@@ -29,6 +29,7 @@
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/resource.h>
@@ -50,7 +51,10 @@
 #include "proxy/handoff.h"
 #include "upgrade/walk.h"
 
-enum { TELL_MS = 5 * 1000 /* a successor tells its supervisor in that time */ };
+enum {
+    TELL_MS = 5 * 1000,  /* a successor tells its supervisor in that time */
+    AHEAD_MS = 5 * 1000, /* and takes each part, or says `go` behind the last */
+};
 
 static const char drains[] = "it drains, and will end";
 
@@ -204,10 +208,12 @@ static _Noreturn void leave(struct upgrade *up)
     _exit(EXIT_SUCCESS);
 }
 
-/* While it prepares. */
+/* While it prepares. One that holds copies of connections has to go: what we close ends with the last. */
 static void give_up(struct upgrade *up, const char *why)
 {
     sp_log_line(&up->server->log, SP_LOG_WARN, "upgrade given up, serving goes on", "why=\"%s\"", why);
+    if (up->ahead)
+        parting_watch(up->server, sp_walk_old_take_pidfd(up->walk));
     forget(up, why);
 }
 
@@ -215,6 +221,7 @@ static bool on_part(void *arg, const struct sp_record_writer *part)
 {
     struct upgrade *up = arg;
     sp_err err = part ? sp_walk_old_part(up->walk, part) : sp_walk_old_end_parts(up->walk);
+    sp_timer_set(up->server->loop, &up->late, AHEAD_MS * SP_NS_PER_MS);
     if (err)
         give_up(up, "the successor does not hear what it is told ahead");
     return !err;
@@ -260,9 +267,10 @@ static void on_answer(void *arg)
 static void on_late(struct sp_timer *timer)
 {
     struct upgrade *up = SP_CONTAINER(timer, struct upgrade, late);
-    sp_log_line(&up->server->log, SP_LOG_WARN, "upgrade given up, serving goes on",
-                "why=\"the successor was not ready after %u ms\"", sp_walk_old_go_ms(up->walk));
-    forget(up, "the successor takes too long");
+    char why[80];
+    snprintf(why, sizeof(why), "the successor was not ready after %u ms",
+             up->ahead ? AHEAD_MS : sp_walk_old_go_ms(up->walk));
+    give_up(up, why);
 }
 
 static void on_knock(void *arg)

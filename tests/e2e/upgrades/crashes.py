@@ -258,7 +258,7 @@ def new_fails(line, act, how, callers):
 
 def woken(line, one, callers):
     """A successor that was stopped before it asked for anything has missed its time, or goes on."""
-    turned_away = "turned away" in line.old.text()
+    turned_away = any(words in line.old.text() for words in ("turned away", "upgrade given up"))
     one.process.send_signal(signal.SIGCONT)
     if turned_away:
         one.process.wait(SECONDS)
