@@ -186,7 +186,7 @@ sp_err sp_handoff_why(struct sp_handoff *h, sp_str code, uint16_t *ret_why)
     return SP_HANDOFF_BAD(h, "%.*s is no reason", SP_STR_ARG(sp_str_upto(code, 40)));
 }
 
-static sp_addr lasting(const sp_addr *addr)
+sp_addr sp_handoff_addr(const sp_addr *addr)
 {
     sp_addr out = *addr;
     if (out.family == SP_ADDR_UNIX)
@@ -194,9 +194,13 @@ static sp_addr lasting(const sp_addr *addr)
     return out;
 }
 
-struct sp_origin sp_handoff_origin(const sp_addr *peer, const sp_addr *local, const sp_addr *dst)
+struct sp_origin sp_handoff_origin(const sp_addr *peer, const sp_addr *local, const sp_addr *dst,
+                                   const sp_addr *direct)
 {
-    return (struct sp_origin){ .peer = lasting(peer), .local = lasting(local), .dst = lasting(dst) };
+    return (struct sp_origin){ .peer = sp_handoff_addr(peer),
+                               .local = sp_handoff_addr(local),
+                               .dst = sp_handoff_addr(dst),
+                               .direct = sp_handoff_addr(direct) };
 }
 
 /* ---- conns and descriptors ---- */

@@ -125,7 +125,9 @@ sp_err sp_handoff_find(struct sp_handoff *handoff, enum sp_handoff_what what, ui
 sp_ns sp_handoff_time(const struct sp_handoff *handoff, sp_ns at);
 sp_err sp_handoff_why(struct sp_handoff *handoff, sp_str code, uint16_t *ret_why) SP_MUST_USE;
 /* Addresses outlive the records: a path becomes empty. */
-struct sp_origin sp_handoff_origin(const sp_addr *peer, const sp_addr *local, const sp_addr *dst);
+sp_addr sp_handoff_addr(const sp_addr *addr);
+struct sp_origin sp_handoff_origin(const sp_addr *peer, const sp_addr *local, const sp_addr *dst,
+                                   const sp_addr *direct);
 /* The conn that waits for this record, in the owner's storage. On failure there is none. */
 sp_err sp_handoff_take_conn(struct sp_handoff *handoff, struct sp_conn *conn, const struct sp_conn_ops *ops,
                             const struct sp_codec *codec, const struct sp_codec_limits *limits) SP_MUST_USE;

@@ -20,7 +20,7 @@ enum { LINE_OPEN = 1, LINE_CLOSING = 2 };
 struct line_record {
     uint32_t number, chain, endpoint;
     uint8_t place, state;
-    sp_addr peer, local, dst;
+    sp_addr peer, local, dst, direct;
     uint64_t opened_ns, part_ns, full_ns, linger_ns;
     uint32_t calls;
     sp_str why;
@@ -35,7 +35,7 @@ static const struct sp_record_field line_fields[] = {
     FIELD(7, ADDR, local),   FIELD(8, ADDR, dst),     FIELD(9, U64, opened_ns),
     FIELD(10, U64, part_ns), FIELD(11, U64, full_ns), FIELD(12, U64, linger_ns),
     FIELD(13, U32, calls),   FIELD(14, BYTES, why),   FIELD(15, BOOL, receiving_answer),
-    FIELD(16, BOOL, last),   FIELD(17, BOOL, tunnel),
+    FIELD(16, BOOL, last),   FIELD(17, BOOL, tunnel), SP_RECORD_SPARE(18, ADDR, RECORD, direct),
 };
 const struct sp_record_kind sp_handoff_line_kind = SP_RECORD_KIND(SP_KIND_LINE, false, "line", RECORD,
                                                                   line_fields);
@@ -63,16 +63,17 @@ const struct sp_record_kind sp_handoff_mux_kind = SP_RECORD_KIND(SP_KIND_MUX, fa
 
 struct intake_record {
     uint32_t listener;
-    sp_addr peer, local, dst;
+    sp_addr peer, local, dst, direct;
     uint64_t left_ns; /* of its timer */
     bool proxy_header_done, rests;
 };
 
 #define RECORD intake_record
 static const struct sp_record_field intake_fields[] = {
-    FIELD(1, U32, listener), FIELD(2, ADDR, peer),   FIELD(3, ADDR, local),
-    FIELD(4, ADDR, dst),     FIELD(5, U64, left_ns), FIELD(6, BOOL, proxy_header_done),
-    FIELD(7, BOOL, rests),
+    FIELD(1, U32, listener), FIELD(2, ADDR, peer),
+    FIELD(3, ADDR, local),   FIELD(4, ADDR, dst),
+    FIELD(5, U64, left_ns),  FIELD(6, BOOL, proxy_header_done),
+    FIELD(7, BOOL, rests),   SP_RECORD_SPARE(8, ADDR, RECORD, direct),
 };
 const struct sp_record_kind sp_handoff_intake_kind = SP_RECORD_KIND(SP_KIND_INTAKE, false, "intake", RECORD,
                                                                     intake_fields);
@@ -141,6 +142,7 @@ static void save_line(struct sp_saver *saver, const struct sp_line *line, uint8_
         .peer = line->origin.peer,
         .local = line->origin.local,
         .dst = line->origin.dst ? *line->origin.dst : (sp_addr){ .family = SP_ADDR_NONE },
+        .direct = line->origin.direct ? *line->origin.direct : (sp_addr){ .family = SP_ADDR_NONE },
         .opened_ns = line->opened_ns,
         .part_ns = line->part_ns,
         .full_ns = line->full_ns,
@@ -207,6 +209,7 @@ void sp_save_intakes(struct sp_saver *saver)
                                         .peer = in->origin.peer,
                                         .local = in->origin.local,
                                         .dst = in->origin.dst,
+                                        .direct = in->origin.direct,
                                         .left_ns = left_ns(saver->worker, &in->timer),
                                         .proxy_header_done = in->proxy_header_done,
                                         .rests = in->rests };
@@ -367,7 +370,7 @@ sp_err sp_load_line(struct sp_handoff *h)
     struct sp_line *line = sp_line_take(h->worker, codec);
     if (!line)
         return SP_HANDOFF_BAD(h, "memory is out");
-    struct sp_origin origin = sp_handoff_origin(&r.peer, &r.local, &r.dst);
+    struct sp_origin origin = sp_handoff_origin(&r.peer, &r.local, &r.dst, &r.direct);
     err = sp_line_set_origin(line, &origin) ? SP_HANDOFF_BAD(h, "memory is out") : 0;
     if (!err)
         err = sp_handoff_put(h, SP_HANDOFF_LINE, r.number, line);
@@ -463,7 +466,7 @@ sp_err sp_load_intake(struct sp_handoff *h)
         return err;
     }
     in->listener = listener;
-    in->origin = sp_handoff_origin(&r.peer, &r.local, &r.dst);
+    in->origin = sp_handoff_origin(&r.peer, &r.local, &r.dst, &r.direct);
     in->proxy_header_done = r.proxy_header_done;
     in->rests = r.rests;
     in->timer.on_fire = sp_intake_on_timer;

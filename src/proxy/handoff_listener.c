@@ -319,7 +319,7 @@ static sp_err take_waiting(struct sp_handoff *h, struct sp_listener *l, const st
     sp_err err = sp_record_take_fd(h->reader, r->waiting_fd, &fd);
     if (err || fd < 0)
         return err;
-    sp_addr peer = sp_handoff_origin(&r->waiting_peer, &r->waiting_peer, &r->waiting_peer).peer;
+    sp_addr peer = sp_handoff_addr(&r->waiting_peer);
     if (l->waiting_fd < 0 && l->accepting) {
         l->waiting_fd = fd;
         l->waiting_peer = peer;

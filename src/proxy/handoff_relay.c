@@ -14,7 +14,7 @@
 /* wide because a relay's whole state is one record, its two socks and pumps with it. */
 struct relay_record {
     uint32_t chain, cluster, endpoint, fd, up_fd;
-    sp_addr peer, local, dst, up_local;
+    sp_addr peer, local, dst, up_local, direct;
     sp_str first, to_up, to_down; /* bytes inside */
     uint64_t started_ns, active_ns, connected_ns, wall_ns, sent, received, sent_told, received_told;
     uint32_t attempts, tried[SP_RELAY_TRIED];
@@ -46,7 +46,7 @@ static const struct sp_record_field fields[] = {
     FIELD(33, BOOL, up_shut),      FIELD(34, BOOL, up_broken),
     FIELD(35, I32, down_late),     FIELD(36, I32, up_late),
     FIELD(37, I32, failure),       FIELD(38, U64, sent_told),
-    FIELD(39, U64, received_told),
+    FIELD(39, U64, received_told), SP_RECORD_SPARE(40, ADDR, RECORD, direct),
 };
 const struct sp_record_kind sp_handoff_relay_kind = SP_RECORD_KIND(SP_KIND_RELAY, false, "relay", RECORD,
                                                                    fields);
@@ -92,6 +92,7 @@ static void save_relay(struct sp_saver *saver, struct sp_relay *r)
         .peer = r->origin.peer,
         .local = r->origin.local,
         .dst = r->origin.dst,
+        .direct = r->origin.direct,
         .up_local = r->up_local,
         .first = sp_view_str(r->first),
         .started_ns = r->started_ns,
@@ -273,8 +274,8 @@ sp_err sp_load_relay(struct sp_handoff *h)
     r->worker = h->worker;
     r->chain = chain;
     r->cluster = cluster;
-    r->origin = sp_handoff_origin(&record.peer, &record.local, &record.dst);
-    r->up_local = sp_handoff_origin(&record.up_local, &record.up_local, &record.up_local).local;
+    r->origin = sp_handoff_origin(&record.peer, &record.local, &record.dst, &record.direct);
+    r->up_local = sp_handoff_addr(&record.up_local);
     r->socks = 1;
     sp_relay_wire(r);
     chain->users++;

@@ -281,6 +281,7 @@ static bool read_proxy_header(struct sp_intake *in)
     in->proxy_header_done = true;
     bool is_ip = header.from.family == SP_ADDR_IP4 || header.from.family == SP_ADDR_IP6;
     if (!header.local && is_ip) { /* a path would be known no longer than the header lives */
+        in->origin.direct = in->origin.peer;
         in->origin.peer = header.from;
         in->origin.dst = header.to;
     }

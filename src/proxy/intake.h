@@ -12,9 +12,10 @@ void sp_intake_cut_all(struct sp_worker *worker);
 
 /* What an intake found out; handed to the line or the relay. */
 struct sp_origin {
-    sp_addr peer;  /* the caller, as the PROXY header says where there was one */
-    sp_addr local; /* where the connection came in */
-    sp_addr dst;   /* original destination; family NONE when there is none */
+    sp_addr peer;   /* the caller, as the PROXY header says where there was one */
+    sp_addr local;  /* where the connection came in */
+    sp_addr dst;    /* original destination; family NONE when there is none */
+    sp_addr direct; /* who connected, where a PROXY header says that it is not `peer`; else family NONE */
 };
 
 #endif

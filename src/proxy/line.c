@@ -124,6 +124,7 @@ void sp_line_give(struct sp_line *line)
     struct sp_worker *worker = line->worker;
     give_mux(line);
     sp_mem_free(line->origin.dst);
+    sp_mem_free(line->origin.direct);
     if (worker->free_line_count >= KEEP_LINES) {
         sp_mem_free(line);
         return;
@@ -406,17 +407,24 @@ const struct sp_conn_ops sp_line_conn_ops = {
 
 /* ---- begin ---- */
 
+/* What most lines do not have. */
+static sp_err keep_addr(const sp_addr *addr, sp_addr **ret_kept)
+{
+    if (!addr->family)
+        return 0;
+    *ret_kept = sp_mem_alloc(sizeof(**ret_kept));
+    if (!*ret_kept)
+        return SP_E_NOMEM;
+    **ret_kept = *addr;
+    return 0;
+}
+
 sp_err sp_line_set_origin(struct sp_line *line, const struct sp_origin *origin)
 {
     line->origin.peer = origin->peer;
     line->origin.local = origin->local;
-    if (!origin->dst.family)
-        return 0;
-    line->origin.dst = sp_mem_alloc(sizeof(*line->origin.dst));
-    if (!line->origin.dst)
-        return SP_E_NOMEM;
-    *line->origin.dst = origin->dst;
-    return 0;
+    sp_err err = keep_addr(&origin->dst, &line->origin.dst);
+    return err ? err : keep_addr(&origin->direct, &line->origin.direct);
 }
 
 void sp_line_accept(struct sp_chain *chain, int fd, const struct sp_origin *origin,

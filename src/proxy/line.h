@@ -58,7 +58,7 @@ struct sp_line {
     struct sp_timer timer;       /* idle, head deadline, connect, heartbeat: the next that is due */
     struct {                     /* as sp_origin, less the room for what most connections do not have */
         sp_addr peer, local;     /* upstream: `local` alone */
-        sp_addr *dst;            /* our own, or NULL */
+        sp_addr *dst, *direct;   /* our own, or NULL */
     } origin;
     sp_ns opened_ns;
     sp_ns part_ns;             /* since when an incomplete head waits; 0 = none does */

@@ -174,6 +174,25 @@ static void add_strs(struct sp_report *report, const struct sp_stream *s)
     add_str(report, SP_REPORT_PATH, head->path, &at);
 }
 
+/* As Envoy: a PROXY header says who calls and what was called; who connected is told beside it. */
+void sp_report_origin(struct sp_report *report, const struct sp_origin *origin)
+{
+    bool claimed = origin->direct.family;
+    report->downstream = origin->peer;
+    report->downstream_direct = sp_report_addr(claimed ? origin->direct : origin->peer);
+    report->downstream_local = sp_report_addr(claimed && origin->dst.family ? origin->dst : origin->local);
+}
+
+static void report_line(struct sp_report *report, const struct sp_line *line)
+{
+    struct sp_origin origin = { .peer = line->origin.peer, .local = line->origin.local };
+    if (line->origin.dst)
+        origin.dst = *line->origin.dst;
+    if (line->origin.direct)
+        origin.direct = *line->origin.direct;
+    sp_report_origin(report, &origin);
+}
+
 void sp_report_call(struct sp_stream *s, const struct sp_line *caller, const struct sp_line *callee)
 {
     sp_ns duration = sp_loop_now(s->worker->loop) - s->started_ns;
@@ -189,9 +208,9 @@ void sp_report_call(struct sp_stream *s, const struct sp_line *caller, const str
     report->bytes_received = s->request_bytes;
     report->bytes_sent = s->answer_bytes;
     if (caller && caller->chain) {
-        report->downstream = s->client.family ? s->client : caller->origin.peer;
-        report->downstream_direct = caller->origin.peer;
-        report->downstream_local = sp_report_addr(caller->origin.local);
+        report_line(report, caller);
+        if (s->client.family)
+            report->downstream = s->client;
     }
     if (s->endpoint)
         report->upstream = sp_report_addr(s->endpoint->addr);
@@ -222,8 +241,7 @@ void sp_report_unborn(struct sp_line *line, const struct sp_head *request, enum 
     memset(report, 0, offsetof(struct sp_report, text));
     report->wall_start_ns = sp_loop_wall(line->worker->loop);
     if (line->chain) {
-        report->downstream = report->downstream_direct = line->origin.peer;
-        report->downstream_local = sp_report_addr(line->origin.local);
+        report_line(report, line);
     }
     report->status = (uint16_t)status;
     report->why = (uint16_t)why;

@@ -62,6 +62,10 @@ static inline sp_addr sp_report_addr(sp_addr addr)
     return addr;
 }
 
+struct sp_origin;
+/* Who called, who connected, what was called. */
+void sp_report_origin(struct sp_report *report, const struct sp_origin *origin);
+
 /* Is it one that somebody will ask after? A success by one notion for all protocols is none, whatever else
  * was refused: what the route itself answers well is none either. */
 static inline bool sp_report_failed(const struct sp_report *report)

@@ -41,8 +41,7 @@ static void report(struct sp_relay *r)
     report->upstream_ns = r->connected_ns ? r->connected_ns - r->started_ns : 0;
     report->bytes_received = r->received;
     report->bytes_sent = r->sent;
-    report->downstream = report->downstream_direct = r->origin.peer;
-    report->downstream_local = sp_report_addr(r->origin.local);
+    sp_report_origin(report, &r->origin);
     if (r->endpoint)
         report->upstream = sp_report_addr(r->endpoint->addr);
     report->upstream_local = sp_report_addr(r->up_local);

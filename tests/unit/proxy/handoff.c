@@ -406,6 +406,17 @@ static void raw_bytes_move_at_every_step_with_half_closed_ends(void **state)
     each_step(SP_PROTO_TCP, script_tcp);
 }
 
+/* Who connected is no more in sight: it must have come along. */
+static void check_told_apart(struct run *r)
+{
+    kit_run(r->kit, 10);
+    const struct sp_report *report = last_report(r->kit);
+    assert_int_equal(report->downstream.ip[0], 1);
+    assert_int_equal(report->downstream_direct.ip[0], 127);
+    assert_int_equal(report->downstream_local.ip[0], 5);
+    assert_int_equal(report->downstream_local.port, 2000);
+}
+
 static void script_proxied(struct run *r)
 {
     kit_cluster(r->kit)->proxyproto = SP_PROXYPROTO_V1;
@@ -422,11 +433,31 @@ static void script_proxied(struct run *r)
     say(server, "heard");
     step(r);
     hear(client, "heard");
+    leave(client, true);
+    check_told_apart(r);
+}
+
+static void script_proxied_call(struct run *r)
+{
+    kit_cluster(r->kit);
+    kit_listener(r->kit, SP_PROTO_HTTP1)->proxy_protocol = true;
+    kit_apply(r->kit);
+    struct peer *client = kit_call(r->kit, KIT_OUT);
+    say(client, "PROXY TCP4 1.2.3.4 5.6.7.8 1000 2000\r\n");
+    step(r);
+    say(client, "GET /a HTTP/1.1\r\n" HEAD "\r\n");
+    step(r);
+    struct peer *server = next_alive(r);
+    hear_head(server, "GET /a");
+    say(server, "HTTP/1.1 204 No Content\r\n\r\n");
+    hear_head(client, "HTTP/1.1 204");
+    check_told_apart(r);
 }
 
 static void a_proxy_header_moves_half_read_and_half_said(void **state)
 {
     each_step(SP_PROTO_TCP, script_proxied);
+    each_step(SP_PROTO_HTTP1, script_proxied_call);
 }
 
 int main(void)

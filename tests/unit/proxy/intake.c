@@ -312,6 +312,34 @@ static void a_proxy_header_cut_anywhere_says_who_calls(void **state)
     }
 }
 
+static void a_record_tells_who_connected_beside_whom_the_header_names(void **state)
+{
+    (void)state;
+    struct door *door;
+    struct kit *kit = kit_behind_balancer(&door, false);
+    struct peer *caller = kit_call(kit, KIT_OUT);
+    say(caller, header_v1);
+    say(caller, request);
+    struct peer *server = door_next(door);
+    hear_head(server, "GET /a HTTP/1.1\r\n");
+    say(server, "HTTP/1.1 204 No Content\r\n\r\n");
+    hear_head(caller, "HTTP/1.1 204");
+    for (int broken = 0; broken < 2; broken++) {
+        const struct sp_report *report = last_report(kit);
+        assert_int_equal(report->status, broken ? 400 : 204);
+        assert_int_equal(report->downstream.ip[0], 192);
+        assert_int_equal(report->downstream.port, 5555);
+        assert_int_equal(report->downstream_direct.ip[0], 127);
+        assert_int_equal(report->downstream_local.ip[0], 198);
+        assert_int_equal(report->downstream_local.port, 80);
+        if (broken)
+            break;
+        say(caller, "no request\r\n\r\n");
+        hear_refusal(caller, 400, "BAD_REQUEST");
+    }
+    kit_free(kit);
+}
+
 static void a_header_alone_leaves_nothing_behind(void **state)
 {
     (void)state;
@@ -512,6 +540,7 @@ int main(void)
         cmocka_unit_test(a_slow_head_of_bolt_v2_is_not_taken_for_v1),
         cmocka_unit_test(first_words_that_do_not_end_have_their_time),
         cmocka_unit_test(a_proxy_header_cut_anywhere_says_who_calls),
+        cmocka_unit_test(a_record_tells_who_connected_beside_whom_the_header_names),
         cmocka_unit_test(a_header_alone_leaves_nothing_behind),
         cmocka_unit_test(a_missing_header_is_refused_or_forgiven),
         cmocka_unit_test(a_header_that_does_not_come_is_waited_for_five_seconds),
