@@ -287,6 +287,9 @@ uint64_t sp_proc_cpu_ns(void)
 
 uint32_t sp_proc_open_files(void)
 {
+    struct stat st; /* since Linux 6.2 the folder's size is their number; reading 8,000 names takes 40 ms */
+    if (stat("/proc/self/fd", &st) == 0 && st.st_size > 0)
+        return (uint32_t)st.st_size;
     DIR *dir = opendir("/proc/self/fd");
     if (!dir)
         return 0;

@@ -186,6 +186,11 @@ struct sp_rng *sp_loop_rng(struct sp_loop *loop)
     return &loop->rng;
 }
 
+void sp_loop_watch_now(struct sp_loop *loop)
+{
+    sp_sock_apply_changed(loop);
+}
+
 void sp_loop_get_view(struct sp_loop *loop, struct sp_loop_view *ret_view)
 {
     *ret_view = loop->view;

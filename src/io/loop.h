@@ -63,6 +63,10 @@ struct sp_turn {
 void sp_loop_at_turn_end(struct sp_loop *loop, struct sp_turn *turn);
 void sp_loop_turn_cancel(struct sp_turn *turn);
 
+/* Between turns: what socks want to be told of is asked of the system now, not by the next turn. Nothing is
+ * read or told before that. */
+void sp_loop_watch_now(struct sp_loop *loop);
+
 /* Figures for admin and overload control. */
 struct sp_loop_view {
     uint64_t turns, events, timers_fired;

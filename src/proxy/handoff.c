@@ -418,10 +418,13 @@ sp_err sp_handoff_load(struct sp_handoff *h, struct sp_record_reader *reader, ui
 
 sp_err sp_handoff_end_part(struct sp_handoff *h, struct sp_record_reader *reader)
 {
+    struct sp_worker *worker = h->worker;
     h->reader = reader;
     h->kind = NULL;
     h->worker = NULL;
     h->ahead = NULL;
+    if (worker)
+        sp_loop_watch_now(worker->loop); /* else the first turn would take 3 us for each */
     if (h->has_conn)
         return SP_HANDOFF_BAD(h, "a conn belongs to nobody");
     forget_numbers(h);
