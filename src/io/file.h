@@ -33,6 +33,9 @@ sp_err sp_file_make_dirs(const char *path, uint32_t mode) SP_MUST_USE;
 
 /* Raise the soft descriptor limit to the hard one; returns what holds now. */
 uint64_t sp_proc_raise_files(void);
+/* Have the system's table of our descriptors made for so many. Later, with several threads, each doubling of
+ * it stops who opens a descriptor for one grace period of RCU, some 15 ms (expand_fdtable, fs/file.c). */
+void sp_proc_reserve_files(uint64_t count);
 uint64_t sp_proc_rss_bytes(void);
 /* What the machine has, or the least of the control groups that we are in; 0 = not known. */
 uint64_t sp_proc_memory_bytes(void);

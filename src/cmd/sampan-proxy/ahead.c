@@ -125,7 +125,8 @@ struct ahead *ahead_begin(struct server *server, const struct sp_walk_old *walk,
     struct ahead *ahead = sp_mem_zalloc(sizeof(*ahead));
     if (!ahead)
         return NULL;
-    uint64_t limit = sp_proc_raise_files(), used = sp_proc_open_files() + SPARE;
+    uint64_t limit = sp_proc_raise_files(), open = sp_proc_open_files(), used = open + SPARE;
+    sp_proc_reserve_files(open + SP_FDPASS_MAX + 1); /* here, and not by a worker that copies */
     *ahead = (struct ahead){ .server = server, .on_part = on_part, .arg = arg };
     ahead->room = limit > used ? limit - used : 0;
     ahead->schema = sp_walk_old_schema(walk);

@@ -52,6 +52,9 @@
 /* What the process needs besides connections: files, names, admin's callers; and each worker of its own. */
 enum { DESCRIPTORS_OWN = 64, DESCRIPTORS_OF_WORKER = 4 };
 
+/* The table of descriptors is made for so many while there is one thread: 128 KiB of the system's memory. */
+enum { FILES_AT_ONCE = 16 * 1024 };
+
 /* How long a start waits for the first answers about its clusters' names. A name server that is away must not
  * keep those waiting whose addresses are known. */
 #define NAMES_WAIT_NS (5 * SP_NS_PER_S)
@@ -386,7 +389,9 @@ static sp_err set_up(struct server *server)
 {
     static const int signals[] = { SIGTERM, SIGINT, SIGHUP };
     struct sp_settings *settings = &server->config->settings;
-    share_descriptors(server, sp_proc_raise_files());
+    uint64_t files = sp_proc_raise_files();
+    sp_proc_reserve_files(SP_MIN(files, (uint64_t)FILES_AT_ONCE));
+    share_descriptors(server, files);
     server->drain_ns = settings->drain_ns;
     signal(SIGPIPE, SIG_IGN);
     struct sp_loop_config config = { .keep_slab_bytes = 256 * 1024 };
