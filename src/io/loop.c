@@ -158,6 +158,11 @@ sp_ns sp_loop_now(const struct sp_loop *loop)
     return loop->now;
 }
 
+void sp_loop_refresh(struct sp_loop *loop)
+{
+    loop->now = loop->body->clock(loop);
+}
+
 sp_ns sp_loop_clock(const struct sp_loop *loop)
 {
     return loop->body->clock(loop);

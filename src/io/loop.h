@@ -46,6 +46,8 @@ void sp_loop_stop(struct sp_loop *loop);
 
 /* Monotonic; read once a turn after the wait. */
 sp_ns sp_loop_now(const struct sp_loop *loop);
+/* Between turns, when the last one may be long ago: read the clock anew. */
+void sp_loop_refresh(struct sp_loop *loop);
 /* Wall clock, nanoseconds since 1970, of the same instant. */
 uint64_t sp_loop_wall(const struct sp_loop *loop);
 /* Read the monotonic clock this instant: for measuring, where a turn's grain is too coarse. */

@@ -20,8 +20,9 @@ struct sp_admin {
     struct sp_runtime runtime;
     sp_ns started_ns;
     uint64_t started_wall_ns;
-    sp_ns before_ns; /* how long predecessors have served, over hot upgrades */
-    int tcp_door;    /* of the server; -1 when there is none */
+    sp_ns before_ns;                          /* how long predecessors have served, over hot upgrades */
+    uint64_t before_requests, before_refused; /* likewise, of its callers */
+    int tcp_door;                             /* of the server; -1 when there is none */
     bool has_unix;
     uint32_t piece_bytes; /* of pages: SP_PAGE_PIECE, save in tests */
 };

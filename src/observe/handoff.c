@@ -6,7 +6,7 @@
  *
  *      runtime (240)     one for each changed key                    unknown name or value: refused
  *      accesslog (241)   lines, lost ...: counters                   spare
- *      admin (242)       how long predecessors have served           spare
+ *      admin (242)       how long, and how often it was asked        spare
  *
  * Not carried: what /reset_counters keeps. It would be as large as all figures together, for a page that
  * tests use; after an upgrade counters show what they have counted since the first start.
@@ -29,7 +29,7 @@ struct accesslog_record {
 };
 
 struct admin_record {
-    uint64_t served_ns;
+    uint64_t served_ns, requests, refused;
 };
 
 static const struct sp_record_field runtime_fields[] = {
@@ -44,6 +44,8 @@ static const struct sp_record_field accesslog_fields[] = {
 };
 static const struct sp_record_field admin_fields[] = {
     SP_RECORD_SPARE(1, U64, admin_record, served_ns),
+    SP_RECORD_SPARE(2, U64, admin_record, requests),
+    SP_RECORD_SPARE(3, U64, admin_record, refused),
 };
 
 static const struct sp_record_kind runtime_kind = SP_RECORD_KIND(240, false, "runtime", runtime_record,
@@ -65,7 +67,12 @@ void sp_admin_save(const struct sp_admin *admin, struct sp_record_writer *writer
                                                .value = admin->runtime.values[i] };
         sp_record_put(writer, &runtime_kind, &record);
     }
-    const struct admin_record record = { admin->before_ns + sp_loop_now(admin->loop) - admin->started_ns };
+    struct sp_http_server_view view = { 0 };
+    if (admin->server)
+        view = sp_http_server_view(admin->server);
+    const struct admin_record record = { admin->before_ns + sp_loop_now(admin->loop) - admin->started_ns,
+                                         admin->before_requests + view.requests,
+                                         admin->before_refused + view.refused };
     sp_record_put(writer, &admin_kind, &record);
 }
 
@@ -115,9 +122,12 @@ static sp_err load_admin(struct sp_admin *admin, struct sp_record_reader *reader
 {
     struct admin_record record;
     sp_err err = sp_record_get(reader, &admin_kind, &record);
-    if (!err)
-        admin->before_ns = record.served_ns;
-    return err;
+    if (err)
+        return err;
+    admin->before_ns = record.served_ns;
+    admin->before_requests = record.requests;
+    admin->before_refused = record.refused;
+    return 0;
 }
 
 sp_err sp_observe_load(struct sp_admin *admin, struct sp_accesslog *log, struct sp_record_reader *reader,

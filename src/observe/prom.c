@@ -235,9 +235,10 @@ static bool process(struct sp_page *page, struct sp_buf *out)
     one(out, "sampan_workers_answered", "workers whose figures are in this page", "gauge",
         page->gather->workers);
     one(out, "sampan_admin_connections", "connections to admin", "gauge", view.connections);
-    one(out, "sampan_admin_requests_total", "requests to admin", "counter", view.requests);
+    one(out, "sampan_admin_requests_total", "requests to admin", "counter",
+        admin->before_requests + view.requests);
     one(out, "sampan_admin_refused_total", "connections to admin beyond their limit", "counter",
-        view.refused);
+        admin->before_refused + view.refused);
     if (config->accesslog) {
         struct sp_accesslog_view log = sp_accesslog_view(config->accesslog);
         one(out, "sampan_access_log_lines_total", "lines written", "counter", log.lines);

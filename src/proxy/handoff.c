@@ -335,7 +335,8 @@ void sp_handoff_begin_section(struct sp_handoff *h, sp_ns saved_now)
 
 void sp_handoff_set_clock(struct sp_handoff *h, sp_ns saved_now)
 {
-    sp_ns now = sp_loop_now(h->workers[0]->loop);
+    sp_loop_refresh(h->worker->loop); /* it may have been made long before it has its first turn */
+    sp_ns now = sp_loop_now(h->worker->loop);
     h->saved_now = saved_now;
     h->shift = saved_now > now || now - saved_now > SAME_CLOCK_NS ? now - saved_now : 0;
 }

@@ -209,8 +209,8 @@ sp_err sp_load_ahead(struct sp_handoff *h)
         return SP_HANDOFF_BAD(h, "it comes among other records");
     if (r.worker >= SP_WORKERS_MAX || !r.now_ns)
         return SP_HANDOFF_BAD(h, "worker %u, or its clock, is none", r.worker);
-    sp_handoff_set_clock(h, r.now_ns);
     h->worker = h->workers[r.worker % h->count];
+    sp_handoff_set_clock(h, r.now_ns);
     h->ahead = &h->aheads[r.worker];
     return 0;
 }

@@ -475,8 +475,10 @@ void takeover_give_up(struct server *server, sp_err err)
 {
     struct takeover *take = server->takeover;
     const char *words = take->reader && take->reader->trouble[0] ? take->reader->trouble : sp_err_str(err);
-    fprintf(stderr, "sampan-proxy: cannot take over: %s\n", words);
-    if (!take->alone && sp_walk_new_refuse(take->walk, words) == SP_WALK_RESUMED)
+    bool goes_on = !take->alone && sp_walk_new_refuse(take->walk, words) == SP_WALK_RESUMED;
+    fprintf(stderr, "sampan-proxy: cannot take over%s: %s\n", goes_on ? ", the running process goes on" : "",
+            err == SP_E_EXISTS ? "an address that it needs is taken" : words);
+    if (goes_on)
         _exit(EXIT_FAILURE);
     sp_log_line(&server->log, SP_LOG_ERROR, "the old process died meanwhile, starting anew", NULL);
     execv("/proc/self/exe", server->options->argv);

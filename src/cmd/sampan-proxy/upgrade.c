@@ -13,10 +13,11 @@
  * (upgrade/walk.h); what is in a worker is proxy's. Here is only what this program adds: the socket, the
  * threads, the listening sockets of its doors, and the order of the rooms.
  *
- * While a successor prepares, which may take long, nothing here waits for it: the loop tells when its next
- * message has come. From that message on the main thread blocks, for a bounded time: admin is not answered,
- * calls are not served. A second successor replaces one that still prepares: who asked last is who is wanted.
- * A process that drains has been told to end, and turns successors away: half of it has gone.
+ * While a successor prepares, which may take long, nothing here waits for it, save for room in its queue when
+ * it is told ahead (five seconds, of the main thread alone): the loop tells when its next message has come.
+ * From `go` on the main thread blocks, for a bounded time: admin is not answered, calls are not served. A
+ * second successor replaces one that still prepares: who asked last is who is wanted. A process that drains
+ * has been told to end, and turns successors away: half of it has gone.
  *
  * A successor that was given everything and then sent away ends by itself; one that hangs is ended
  * (parting.c).

@@ -58,6 +58,8 @@ static void what_was_changed_holds_in_the_successor(void **state)
     assert_int_equal(sp_admin_heed(&before.admin, SP_RUNTIME_LOG_LEVEL, SP_LOG_DEBUG), 0);
     assert_int_equal(sp_admin_heed(&before.admin, SP_RUNTIME_DRAIN_TIME, 1500), 0);
     before.admin.before_ns = 7;
+    before.admin.before_requests = 9;
+    before.admin.before_refused = 3;
     sp_accesslog_count(before.accesslog, &(struct sp_accesslog_view){ .lines = 5, .lost = 2, .errors = 1 });
     heeded = 0;
     sp_record_writer_init(&writer, NULL);
@@ -70,6 +72,8 @@ static void what_was_changed_holds_in_the_successor(void **state)
     assert_true(after.admin.runtime.changed[SP_RUNTIME_DRAIN_TIME]);
     assert_false(after.admin.runtime.changed[SP_RUNTIME_REASON_HEADER]);
     assert_true(after.admin.before_ns >= 7);
+    assert_int_equal(after.admin.before_requests, 9);
+    assert_int_equal(after.admin.before_refused, 3);
     assert_int_equal(sp_accesslog_view(after.accesslog).lines, 5);
     assert_int_equal(sp_accesslog_view(after.accesslog).lost, 2);
     assert_int_equal(sp_accesslog_view(after.accesslog).errors, 1);
