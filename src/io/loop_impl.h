@@ -158,7 +158,6 @@ sp_ns sp_loop_due(struct sp_loop *loop);
 
 /* --- within the common layer ------------------------------------------------------------------------ */
 
-void sp_mail_deliver(struct sp_loop *loop);
 /* Each works off one list of the loop. */
 void sp_sock_deliver_late(struct sp_loop *loop);
 void sp_sock_feed_starved(struct sp_loop *loop);

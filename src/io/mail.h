@@ -11,5 +11,7 @@ struct sp_mail {
 };
 
 void sp_mail_post(struct sp_loop *loop, struct sp_mail *mail);
+/* What was posted is delivered now. For whoever has the loop between two turns, when its thread stands. */
+void sp_mail_deliver(struct sp_loop *loop);
 
 #endif

@@ -305,7 +305,8 @@ static void on_first_turn(struct sp_turn *turn)
     SP_LIST_EACH(&worker->relays, relay, next, struct sp_relay, link)
         if (relay->moved) {
             relay->moved = false;
-            sp_relay_go_on(relay);
+            if (!relay->closing) /* its caller may have left in this very turn */
+                sp_relay_go_on(relay);
         }
 }
 

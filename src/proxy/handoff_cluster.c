@@ -199,6 +199,19 @@ static void add_figures(struct sp_endpoint *ep, const struct endpoint_record *r)
     sp_cell_add(&ep->cx_connect_fail, r->cx_connect_fail.value);
 }
 
+/* Workers that nobody's records go to would know no address of a name before the first answer. */
+static void share_address(struct sp_handoff *h, const struct sp_cluster *cluster,
+                          const struct sp_endpoint_past *past)
+{
+    if (cluster->spec->kind != SP_CLUSTER_STRICT_DNS || past->gone)
+        return;
+    for (uint32_t i = 0; i < h->count; i++) {
+        struct sp_cluster *other = sp_worker_cluster(h->workers[i], cluster->spec->name);
+        if (other && other != cluster)
+            SP_IGNORE(sp_cluster_adopt(other, past)); /* without memory it waits for the answer */
+    }
+}
+
 sp_err sp_load_endpoint(struct sp_handoff *h)
 {
     struct endpoint_record r;
@@ -228,6 +241,7 @@ sp_err sp_load_endpoint(struct sp_handoff *h)
     if (!ep)
         return SP_HANDOFF_BAD(h, "memory is out");
     add_figures(ep, &r);
+    share_address(h, cluster, &past);
     return sp_handoff_put(h, SP_HANDOFF_ENDPOINT, r.number, ep);
 }
 

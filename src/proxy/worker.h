@@ -33,6 +33,7 @@ struct sp_worker {
     struct sp_line_mux no_mux;     /* of lines whose calls come one by one; always empty */
     struct sp_stream *free_streams;
     struct sp_line *free_lines;
+    sp_ns line_opened_ns; /* of the newest line */
     uint32_t free_stream_count, free_line_count;
     struct sp_lease connection_lease, stream_lease;
     struct sp_ring reports;      /* to observe: calls whose chain has a log */

@@ -250,15 +250,43 @@ static int nobodys_fd(struct mesh_sidecar *s)
     return sp_sock_detach(&sock);
 }
 
-/* A descriptor told ahead was a copy. Here numbers cannot be copied, so one whose connection comes with the
- * freeze, or has ended, is replaced by one that leads nowhere: whoever uses it loses a call. */
-static int copy_of(struct mesh_sidecar *s, const struct sp_record_writer *rest, int fd)
+/* Is it still that of a line that was told, and not told again with the freeze? */
+static bool is_left(struct mesh_sidecar *s, const struct sp_record_writer *rest, int fd)
 {
     struct sp_sock sock;
     for (uint32_t i = 0; i < rest->fd_count; i++)
         if (rest->fds[i] == fd)
-            return nobodys_fd(s);
-    return sp_sock_open_fd(&sock, s->loops[0], &no_ops, fd) ? nobodys_fd(s) : sp_sock_detach(&sock);
+            return false;
+    if (sp_sock_open_fd(&sock, s->loops[0], &no_ops, fd)) /* closed, or somebody else's by now */
+        return false;
+    SP_IGNORE(sp_sock_detach(&sock));
+    return true;
+}
+
+/* A descriptor told ahead was a copy. Here numbers cannot be copied, so one whose connection comes with the
+ * freeze, or has ended, is replaced by one that leads nowhere: whoever uses it loses a call. A number that
+ * was told twice was closed in between, the last is meant. Replacements come last: they take free numbers. */
+static void settle_copies(struct mesh_sidecar *s, struct told *told, const struct sp_record_writer *rest)
+{
+    struct sp_idmap seen;
+    sp_idmap_init(&seen);
+    for (size_t p = told->parts.len; p--;) {
+        struct sp_record_writer *part = sp_vec_at(&told->parts, p);
+        for (uint32_t i = part->fd_count; i--;) {
+            int fd = part->fds[i];
+            if (sp_idmap_get(&seen, (uint64_t)fd) || !is_left(s, rest, fd))
+                part->fds[i] = -1;
+            else
+                SP_ASSERT(!sp_idmap_put(&seen, (uint64_t)fd, told));
+        }
+    }
+    sp_idmap_deinit(&seen);
+    for (size_t p = 0; p < told->parts.len; p++) {
+        struct sp_record_writer *part = sp_vec_at(&told->parts, p);
+        for (uint32_t i = 0; i < part->fd_count; i++)
+            if (part->fds[i] < 0)
+                part->fds[i] = nobodys_fd(s);
+    }
 }
 
 static sp_err load_records(struct sp_handoff *handoff, struct sp_record_reader *reader)
@@ -280,19 +308,15 @@ static void check_loaded(struct mesh_sidecar *s, const struct sp_record_reader *
             mesh_fail(s->mesh, "descriptor %d belongs to nobody", reader->fds[i]);
 }
 
-static void load_part(struct mesh_sidecar *s, struct sp_handoff *handoff, struct sp_record_writer *part,
-                      const struct sp_record_writer *rest)
+static void load_part(struct mesh_sidecar *s, struct sp_handoff *handoff, const struct sp_record_writer *part)
 {
     struct sp_record_reader reader;
-    for (uint32_t i = 0; i < part->fd_count; i++)
-        part->fds[i] = copy_of(s, rest, part->fds[i]);
     sp_record_reader_init(&reader, sp_buf_str(&part->out), part->fds, part->fd_count);
     sp_err err = load_records(handoff, &reader);
     check_loaded(s, &reader, err ? err : sp_handoff_end_part(handoff, &reader));
 }
 
-static void load(struct mesh_sidecar *s, struct sp_record_reader *reader, const struct told *told,
-                 const struct sp_record_writer *rest)
+static void load(struct mesh_sidecar *s, struct sp_record_reader *reader, const struct told *told)
 {
     struct sp_worker *workers[MESH_WORKERS_MAX];
     struct sp_handoff *handoff;
@@ -300,7 +324,7 @@ static void load(struct mesh_sidecar *s, struct sp_record_reader *reader, const 
         workers[i] = &s->workers[i];
     SP_ASSERT(!sp_handoff_begin(workers, s->worker_count, &handoff));
     for (size_t i = 0; i < told->parts.len; i++)
-        load_part(s, handoff, sp_vec_at(&told->parts, i), rest);
+        load_part(s, handoff, sp_vec_at(&told->parts, i));
     sp_err err = load_records(handoff, reader);
     check_loaded(s, reader, err ? err : sp_handoff_end(handoff, reader));
     sp_handoff_free(handoff);
@@ -325,9 +349,9 @@ struct mesh_sidecar *mesh_upgrade_by(struct mesh_sidecar *old, uint32_t workers,
     sp_vec_init(&told.parts, sizeof(struct sp_record_writer));
     if (!on_records && mesh_chance(mesh, 700))
         tell_ahead(old, &told);
+    sp_loop_turn(old->main, 0);
     for (uint32_t i = 0; i < old->worker_count; i++)
         sp_loop_turn(old->loops[i], 0); /* orders that are in the mail */
-    sp_loop_turn(old->main, 0);
     look(old, &before);
     save(old, &writer, &told);
     if (on_records)
@@ -347,7 +371,8 @@ struct mesh_sidecar *mesh_upgrade_by(struct mesh_sidecar *old, uint32_t workers,
     if (sp_handoff_listeners(&reader, &found, &count))
         mesh_fail(mesh, "listeners cannot be read: %s", reader.trouble);
     configure(s, found, count);
-    load(s, &reader, &told, &writer);
+    settle_copies(s, &told, &writer);
+    load(s, &reader, &told);
     sp_mem_free(found);
     forget_told(&told);
     look(s, &after);

@@ -143,6 +143,8 @@ static sp_err save(void *arg, const struct sp_walk_peer *peer, struct sp_record_
     (void)peer; /* whatever number of workers it has */
     server_stop_threads(server);
     up->stopped = true;
+    for (uint32_t i = 0; i < server->thread_count; i++)
+        sp_mail_deliver(server->threads[i].loop); /* addresses of a name, say, that came a moment ago */
     const struct upgrade_server_record record = { .generation = server->generation + 1,
                                                   .tomorrow = SP_UPGRADE_NEXT };
     sp_record_put(writer, &upgrade_server_kind, &record);

@@ -101,7 +101,7 @@ STRUCTS = {
                                      "intakes": "proxy_header_done", "relays": "up_fd", "series": "requests",
                                      "series_by_key": "requests", "series_count": "requests",
                                      "loop": "now_ns"}, {
-        "the new process has its own": "process no_mux moved tick",
+        "the new process has its own": "process no_mux moved tick line_opened_ns",
         "from the configuration": "snapshot",
         "kept for speed alone": "free_streams free_lines free_stream_count free_line_count",
         "each thing that is under way takes its share": "connection_lease stream_lease",
