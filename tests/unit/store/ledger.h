@@ -8,13 +8,13 @@
 
 #include "unit/store/help.h"
 
-enum { LEDGER_KEYS = 8, LEDGER_REVISIONS = 4096, LEDGER_KEEP = 6 };
+enum { LEDGER_KEYS = 8, LEDGER_REVISIONS = 4096, LEDGER_KEEP = 6, LEDGER_VALUE = 24 };
 
 struct ledger {
     uint64_t seed, done; /* operations that the values below follow from */
     uint64_t revision, compacted;
     struct {
-        char value[16];
+        char value[LEDGER_VALUE];
         uint64_t created, modified, version;
     } keys[LEDGER_KEYS];
     char *texts[LEDGER_REVISIONS]; /* all keys, as help.h writes them, behind each revision */
@@ -51,9 +51,9 @@ static inline const char *ledger_key(int key)
     return names[key];
 }
 
-static inline void ledger_value(uint64_t number, char value[16])
+static inline void ledger_value(uint64_t number, char value[LEDGER_VALUE])
 {
-    snprintf(value, 16, "op-%llu", (unsigned long long)number);
+    snprintf(value, LEDGER_VALUE, "op-%llu", (unsigned long long)number);
 }
 
 /* The ask for it. A compaction goes to a revision that the ledger knows when it is asked. */
@@ -61,7 +61,7 @@ static inline struct sp_store_ask *ledger_ask(struct rig *rig, const struct ledg
 {
     struct ledger_op op = ledger_op(ledger->seed, ledger->done);
     struct sp_store_ask *ask = ask_new(rig);
-    char value[16];
+    char value[LEDGER_VALUE];
     ledger_value(op.number, value);
     if (op.compact)
         sp_store_ask_compact(ask, ledger->revision > LEDGER_KEEP ? ledger->revision - LEDGER_KEEP : 0);
