@@ -211,12 +211,9 @@ static _Noreturn void leave(struct upgrade *up)
     _exit(EXIT_SUCCESS);
 }
 
-/* While it prepares. One that holds copies of connections has to go: what we close ends with the last. */
 static void give_up(struct upgrade *up, const char *why)
 {
     sp_log_line(&up->server->log, SP_LOG_WARN, "upgrade given up, serving goes on", "why=\"%s\"", why);
-    if (up->ahead)
-        parting_watch(up->server, sp_walk_old_take_pidfd(up->walk));
     forget(up, why);
 }
 
@@ -244,7 +241,6 @@ static void tell_ahead(struct upgrade *up)
 static void on_answer(void *arg)
 {
     struct upgrade *up = arg;
-    struct sp_log *log = &up->server->log;
     char trouble[SP_WALK_TROUBLE] = "";
     if (sp_walk_old_asks_ahead(up->walk)) {
         tell_ahead(up);
@@ -257,14 +253,9 @@ static void on_answer(void *arg)
     sp_timer_stop(up->server->loop, &up->late);
     sp_lookout_free(up->answer);
     up->answer = NULL;
-    switch (sp_walk_old_run(up->walk, &walk_ops, up, trouble)) {
-    case SP_WALK_MOVED: leave(up);
-    case SP_WALK_RESUMED:
-    case SP_WALK_ALONE:
-        sp_log_line(log, SP_LOG_WARN, "upgrade given up, serving goes on", "why=\"%s\"", trouble);
-        break;
-    }
-    forget(up, trouble);
+    if (sp_walk_old_run(up->walk, &walk_ops, up, trouble) == SP_WALK_MOVED)
+        leave(up);
+    give_up(up, trouble);
 }
 
 static void on_late(struct sp_timer *timer)
